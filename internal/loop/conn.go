@@ -1,0 +1,211 @@
+package loop
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/weirstream/weir/internal/wheel"
+)
+
+// A Reason says why a connection is closed. The zero value means it is open.
+type Reason uint8
+
+const (
+	Open        Reason = iota
+	Ended              // the server side ended the stream
+	ClientGone         // the client closed or reset the connection
+	MaxAge             // the stream reached its maximum age
+	TooSlow            // the client did not read for too long
+	Shutdown           // the server is stopping
+	WriteFailed        // the connection broke
+	Panicked           // a callback of the stream panicked
+)
+
+var reasonNames = [...]string{"open", "ended", "client gone", "maximum age", "too slow", "shutdown", "write failed", "callback panicked"}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// A Socket takes bytes without blocking.
+type Socket interface {
+	// Write takes as many bytes of p as there is room for and returns how many;
+	// fewer than len(p) is no error. It keeps no reference to p.
+	Write(p []byte) (int, error)
+	// Close ends the socket; what Write took is still sent if clean is true.
+	Close(clean bool)
+}
+
+// An Owner is told about its connection. Its methods run on the loop and must
+// not block.
+type Owner interface {
+	// Closed is called once, last.
+	Closed(r Reason)
+	// Drained is called when there is room again after Post refused a frame.
+	Drained()
+	// Farewell returns a frame to send before the stream ends for reason r, or nil.
+	Farewell(r Reason) []byte
+	// Reuse is called in its own goroutine, after Closed(Ended), with the descriptor
+	// of a connection that was to be kept. It owns fd.
+	Reuse(fd int)
+}
+
+// A Source has more to send when a connection has sent everything queued. Its
+// methods run on the loop.
+type Source interface {
+	// Refill enqueues what comes next, a bounded amount, and reports whether it
+	// enqueued anything. It is called only when nothing is queued.
+	Refill(c *Conn) bool
+	// Stalled tells that the connection is full: nothing may be written past its
+	// queue until Refill is called.
+	Stalled()
+	// Closed tells that the connection is gone.
+	Closed()
+	// Shared returns what has been written past the queue: when last, and how much in all.
+	Shared() (last time.Duration, bytes int64)
+}
+
+// A Config holds what the connections of one kind have in common.
+type Config struct {
+	Beat      []byte        // sent when nothing was sent for Heartbeat
+	Heartbeat time.Duration // 0: never
+	Tail      []byte        // sent when the stream is ended
+	Limit     int64         // bytes that Post queues for one connection
+	Linger    time.Duration // how long an ended stream may take to send its rest
+}
+
+// A Conn is one connection of a loop. Make it with [Conn.Init], then Add it.
+type Conn struct {
+	loop  *Loop
+	cfg   *Config
+	owner Owner
+	keep  bool // Reuse the descriptor after a clean end
+
+	// Any goroutine.
+	pending atomic.Int64 // bytes posted and not yet written
+	sent    atomic.Int64 // bytes written from the queue
+	refused atomic.Bool  // Post refused a frame since the queue was last low
+	closing atomic.Bool  // End or Close was called
+
+	// Owned by the loop goroutine.
+	source    Source
+	sock      Socket // nil: fd
+	fd        int
+	slot, gen int32
+	stalled   bool   // the socket is full; an event will tell when it is not
+	queued    bool   // is in loop.ready
+	ending    Reason // flush, then close for this reason
+	closed    bool
+	queue     [][]byte // frames to send; queue[0] from offset on
+	offset    int
+	private   int64 // bytes of queue that count in pending
+	lastWrite time.Duration
+	expires   time.Duration // 0: never
+	timer     wheel.Timer[*Conn]
+}
+
+// Init prepares c. Exactly one of fd (0 or more) and sock is given. maxAge is 0
+// for no limit. keep asks for Owner.Reuse when the stream has ended cleanly.
+func (c *Conn) Init(l *Loop, cfg *Config, owner Owner, fd int, sock Socket, maxAge time.Duration, keep bool) {
+	c.loop, c.cfg, c.owner, c.keep = l, cfg, owner, keep
+	c.fd, c.sock, c.expires = fd, sock, maxAge
+	c.timer.Owner = c
+}
+
+// Add hands the connection to its loop.
+func (c *Conn) Add() {
+	c.loop.load.Add(1)
+	c.loop.post(letter{kind: letterAdd, conn: c})
+}
+
+// Loop returns the loop that owns c.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// Owner returns what Init was given.
+func (c *Conn) Owner() Owner { return c.owner }
+
+// Post queues frame, whole or not at all, and reports whether it did: not if the
+// bytes waiting would pass Config.Limit. c keeps frame; do not change it. Frames
+// are sent in the order of the calls. Any goroutine.
+func (c *Conn) Post(frame []byte) bool {
+	n := int64(len(frame))
+	if waiting := c.pending.Add(n); waiting > c.cfg.Limit && waiting > n {
+		c.pending.Add(-n)
+		c.refused.Store(true)
+		return false
+	}
+	c.loop.post(letter{kind: letterFrame, conn: c, frame: frame})
+	return true
+}
+
+// Pending returns how many posted bytes wait. Any goroutine.
+func (c *Conn) Pending() int64 { return c.pending.Load() }
+
+// End closes c for reason r after everything queued and the tail have been sent,
+// or when Config.Linger has passed. Any goroutine.
+func (c *Conn) End(r Reason) { c.leave(letterEnd, r) }
+
+// Close closes c at once. Any goroutine.
+func (c *Conn) Close(r Reason) { c.loop.post(letter{kind: letterClose, conn: c, reason: r}) }
+
+func (c *Conn) leave(kind letterKind, r Reason) {
+	if !c.closing.Swap(true) {
+		c.loop.post(letter{kind: kind, conn: c, reason: r})
+	}
+}
+
+// Sent returns how many bytes have been written from the queue, and once c is
+// closed also those its source wrote past it. Any goroutine.
+func (c *Conn) Sent() int64 { return c.sent.Load() }
+
+// SetSource makes s the source of c. It is called on the loop, once.
+func (c *Conn) SetSource(s Source) { c.source = s; c.loop.makeReady(c) }
+
+// Source returns what SetSource was given, or nil. On the loop.
+func (c *Conn) Source() Source { return c.source }
+
+// Enqueue adds a shared frame to the queue. It is called by Refill.
+func (c *Conn) Enqueue(frame []byte) { c.queue = append(c.queue, frame) }
+
+// Stalled reports whether the socket is full. On the loop.
+func (c *Conn) Stalled() bool { return c.stalled }
+
+// busy reports whether the socket is full or frames wait.
+func (c *Conn) busy() bool { return c.stalled || len(c.queue) > 0 }
+
+// Closed reports whether c is closed. On the loop.
+func (c *Conn) Closed() bool { return c.closed }
+
+// Ending reports whether c is closed or sends its last bytes. On the loop.
+func (c *Conn) Ending() bool { return c.closed || c.ending != Open }
+
+// Kick makes the loop ask c's source soon. It is called on the loop.
+func (c *Conn) Kick() { c.loop.makeReady(c) }
+
+// FD returns the descriptor of c, or -1 if c is a pipe. Sources write shared
+// frames to it with [Write] while they have not been told Stalled since their
+// last Refill.
+func (c *Conn) FD() int { return c.fd }
+
+// WriteShared is Write for any connection, also a pipe.
+func (c *Conn) WriteShared(p []byte) (int, error) { return c.write(p) }
+
+// Short reports to c that a shared write failed or took less than was offered.
+// Broken connections are closed. Else c waits for room, without Stalled being
+// called, and rest, what is left of the frame that was cut, is sent before
+// everything that is queued.
+func (c *Conn) Short(rest []byte, err error) {
+	if err != nil {
+		c.loop.close(c, broken(err))
+		return
+	}
+	c.stalled = true
+	if len(rest) > 0 {
+		c.queue = append([][]byte{rest}, c.queue...)
+	}
+}
+
+func (c *Conn) write(p []byte) (int, error) {
+	if c.sock != nil {
+		return c.sock.Write(p)
+	}
+	return Write(c.fd, p)
+}

@@ -1,0 +1,23 @@
+// Package stream keeps HTTP responses open after their handlers have returned.
+//
+// [SSE] and [Chunked] make an http.Handler of a function that gets a [Conn]: a
+// handle that stays valid when the function returns. Other goroutines, timers
+// ([Conn.Every], [Conn.After]) and package hub write to it later; when the client
+// goes, its timers go with it.
+//
+//	mux.Handle("/clock", stream.SSE(func(c *stream.Conn, r *http.Request) {
+//		c.Every(2*time.Second, func() { c.Send(sse.Text(time.Now().String())) })
+//	}))
+//
+// On Linux a plain HTTP/1.1 connection is taken over from net/http and costs no
+// goroutine while it is open. TLS, HTTP/2 and other systems keep the handler's
+// goroutine. Both behave alike.
+//
+// All methods of a Conn may be called at once and from any goroutine. None of
+// those that write blocks: what does not fit into the send buffer is refused
+// with [ErrFull], whole, so nothing is lost without being told.
+//
+// [http.Server.Shutdown] ends the streams of its server.
+//
+// Sources: WHATWG HTML, "Server-sent events"; RFC 9112 (chunked framing).
+package stream

@@ -1,0 +1,159 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/weirstream/weir/internal/loop"
+)
+
+// An Opener turns requests into streams of one format.
+type Opener struct {
+	opts      Options
+	format    Format
+	mediaType string // of format, without parameters
+	framed    [2]loop.Config
+}
+
+// The two ways to delimit a body: HTTP/1.1 chunks, or as the layer below does
+// (the end of the connection, or what net/http adds).
+const (
+	plain = iota
+	chunked
+)
+
+// NewOpener checks the options.
+func NewOpener(o Options, f Format) (*Opener, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	op := &Opener{opts: o, format: f}
+	if op.mediaType, _, err = mime.ParseMediaType(f.ContentType); err != nil {
+		return nil, fmt.Errorf("stream: content type %q: %v", f.ContentType, err)
+	}
+	base := loop.Config{Beat: f.Beat, Limit: int64(o.Buffer)}
+	if f.Beat != nil {
+		base.Heartbeat = o.Heartbeat
+	}
+	op.framed[plain], op.framed[chunked] = base, base
+	op.framed[chunked].Beat = appendChunk(nil, f.Beat)
+	op.framed[chunked].Tail = []byte("0\r\n\r\n")
+	return op, nil
+}
+
+// Serve opens a stream, calls fn with it, and returns when the handler's
+// goroutine is no longer needed. first follows the format's first bytes. fn gets
+// a request whose context ends with the stream. If no stream can be opened the
+// request has been answered and fn is not called.
+func (op *Opener) Serve(w http.ResponseWriter, r *http.Request, first []byte, fn func(c *Conn, r *http.Request)) {
+	c, err := op.open(w, r, first)
+	switch {
+	case errors.Is(err, ErrClosed): // the client has gone while the stream was opened
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	case c == nil: // HEAD
+	case c.pump == nil:
+		c.protect(func() { fn(c, c.request(r)) })
+	default: // the pump needs this goroutine, so fn gets one; the stream's end ends its context
+		go c.protect(func() { fn(c, c.request(r)) })
+		c.Hold()
+	}
+}
+
+// Open opens a stream for a handler that is not made by SSE or Chunked. Its last
+// act must be to call [Conn.Hold]. For a HEAD request the Conn is nil.
+func (op *Opener) Open(w http.ResponseWriter, r *http.Request, first []byte) (*Conn, error) {
+	return op.open(w, r, first)
+}
+
+func (op *Opener) open(w http.ResponseWriter, r *http.Request, first []byte) (*Conn, error) {
+	op.setHeaders(w.Header(), r)
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil, nil
+	}
+	if op.format.Begin != nil {
+		first = append(append([]byte(nil), op.format.Begin(&op.opts)...), first...)
+	}
+	c := &Conn{opener: op, framing: plain}
+	c.lastEventID = lastEventID(r)
+	c.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+	if r.ProtoMajor == 1 && r.TLS == nil && !op.opts.pipesOnly {
+		if taken, err := c.takeOver(w, r, first); taken || err != nil {
+			return c, err
+		}
+	}
+	return c, c.keepHandler(w, r, first)
+}
+
+// setHeaders adds what streams need to what the program has set.
+func (op *Opener) setHeaders(h http.Header, r *http.Request) {
+	set := func(name, value string) {
+		if h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
+	set("Content-Type", op.format.ContentType)
+	set("Cache-Control", "no-cache, no-store, no-transform")
+	set("X-Accel-Buffering", "no")
+	set("X-Content-Type-Options", "nosniff")
+	h.Add("Vary", "Accept")
+	if r.ProtoMajor == 1 {
+		set("Connection", "keep-alive")
+	}
+}
+
+// maxAge returns the age at which a new stream ends.
+func (op *Opener) maxAge() time.Duration {
+	return Jitter(op.opts.MaxAge * 5 / 6) // the longest is MaxAge
+}
+
+// start puts the stream on a loop.
+func (c *Conn) start(fd int, sock loop.Socket, keep bool) {
+	op := c.opener
+	c.io.Init(op.opts.Engine.loops.Pick(), &op.framed[c.framing], c, fd, sock, op.maxAge(), keep)
+	op.opts.Engine.watchShutdown(c.server)
+}
+
+// keepHandler opens the stream on top of w. The handler's goroutine writes it out.
+func (c *Conn) keepHandler(w http.ResponseWriter, r *http.Request, first []byte) error {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{}) // the server's limits are for requests
+	timeout := c.opener.opts.UserTimeout
+	write := func(p []byte) error {
+		if timeout > 0 {
+			_ = rc.SetWriteDeadline(time.Now().Add(timeout))
+		}
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+		return rc.Flush()
+	}
+	_ = rc.SetWriteDeadline(time.Time{})
+	w.WriteHeader(http.StatusOK)
+	switch err := write(first); {
+	case errors.Is(err, http.ErrNotSupported):
+		return fmt.Errorf("stream: this server cannot stream: %w", err)
+	case err != nil:
+		return fmt.Errorf("%w: %v", ErrClosed, err)
+	}
+	if addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr); err == nil {
+		c.remote = addr.AddrPort()
+	}
+	c.startPipe(r.Context(), write)
+	return nil
+}
+
+// startPipe gives the loop a pipe in place of a socket.
+func (c *Conn) startPipe(ctx context.Context, write func([]byte) error) {
+	pipe := loop.NewPipe(&c.io)
+	c.start(-1, pipe, false)
+	c.pump = func() { pipe.Serve(ctx, write) }
+	c.io.Add()
+}

@@ -1,0 +1,120 @@
+package stream
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirstream/weir/internal/loop"
+)
+
+// Options configure streams. The zero value is ready; -1 switches a duration off
+// where a default is stated.
+type Options struct {
+	// Heartbeat is the silence after which a comment line is sent, 1 s or more. 0: 20 s.
+	Heartbeat time.Duration
+	// Retry is the reconnection time that an SSE stream states first, plus or
+	// minus a fifth at random, so that readers do not come back all at once. 0: 2 s.
+	Retry time.Duration
+	// MaxAge ends a stream, less a fifth at random. 0: no limit.
+	MaxAge time.Duration
+	// Buffer is how many bytes may wait for one client. 0: 1 MiB.
+	Buffer int
+	// UserTimeout closes a connection whose client has taken nothing of what waits
+	// for so long. 0: 60 s.
+	UserTimeout time.Duration
+
+	// AllowOrigins lists origins that browsers may read the stream from, for
+	// example "https://app.example.org"; "*" allows any, without credentials.
+	AllowOrigins []string
+	// AllowCredentials lets the listed origins send cookies. It cannot be combined with "*".
+	AllowCredentials bool
+
+	// Otherwise answers requests that do not name the stream's media type in
+	// Accept ("*/*" does not name it). If nil, every request that accepts the type
+	// gets the stream, and others get 406.
+	Otherwise http.Handler
+
+	// Engine carries the streams. If nil, all share one.
+	Engine *Engine
+	// Log gets panics of callbacks. If nil, slog.Default().
+	Log *slog.Logger
+
+	pipesOnly bool // do not take connections over; for tests
+}
+
+// An Engine carries streams: a loop for each processor. It has no goroutines
+// while it carries no streams.
+type Engine struct {
+	loops  *loop.Engine
+	window atomic.Int64 // over which readers are told to come back after a shutdown
+	parked parked       // connections of ended streams
+}
+
+// NewEngine returns an engine of n loops, or of GOMAXPROCS if n is 0.
+func NewEngine(n int) *Engine {
+	e := &Engine{loops: loop.New(n)}
+	e.window.Store(int64(2 * time.Second))
+	return e
+}
+
+var defaultEngine = NewEngine(0)
+
+// Len returns how many streams are open.
+func (e *Engine) Len() int { return e.loops.Len() }
+
+// End ends all streams cleanly. SSE readers are told first to come back after a
+// random time within window, so that they do not all come at once.
+func (e *Engine) End(window time.Duration) {
+	e.window.Store(int64(window))
+	e.loops.Each(func(c *loop.Conn) { c.End(loop.Shutdown) })
+}
+
+// withDefaults fills in o and reports the first field that is out of range.
+func (o Options) withDefaults() (Options, error) {
+	fill := func(d *time.Duration, def time.Duration) {
+		switch {
+		case *d == 0:
+			*d = def
+		case *d < 0:
+			*d = 0
+		}
+	}
+	fill(&o.Heartbeat, 20*time.Second)
+	fill(&o.Retry, 2*time.Second)
+	fill(&o.MaxAge, 0)
+	fill(&o.UserTimeout, time.Minute)
+	if o.Buffer == 0 {
+		o.Buffer = 1 << 20
+	}
+	if o.Engine == nil {
+		o.Engine = defaultEngine
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o, o.validate()
+}
+
+func (o *Options) validate() error {
+	if o.Heartbeat > 0 && o.Heartbeat < time.Second {
+		return fmt.Errorf("stream: Heartbeat is %v, at least 1s", o.Heartbeat)
+	}
+	if o.Buffer < 1024 {
+		return fmt.Errorf("stream: Buffer is %d bytes, at least 1024", o.Buffer)
+	}
+	for _, origin := range o.AllowOrigins {
+		if origin == "*" && o.AllowCredentials {
+			return fmt.Errorf("stream: AllowCredentials with the origin %q: list the origins instead", origin)
+		}
+	}
+	return nil
+}
+
+// Jitter returns d plus or minus up to a fifth.
+func Jitter(d time.Duration) time.Duration {
+	return d - d/5 + rand.N(2*d/5+1)
+}
