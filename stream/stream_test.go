@@ -247,7 +247,7 @@ func settled(c *stream.Conn) bool {
 	n := c.Buffered()
 	for since := time.Now(); c.Buffered() == n; runtime.Gosched() {
 		if time.Since(since) > 200*time.Millisecond {
-			return true
+			return n > 0
 		}
 	}
 	return false

@@ -71,15 +71,12 @@ func (c *Conn) OnDrain(fn func()) {
 func (c *Conn) WaitRoom(ctx context.Context) error {
 	c.mu.Lock()
 	w := c.watching()
-	if c.Buffered() <= c.opener.opts.Buffer/2 {
-		c.mu.Unlock()
-		return nil
-	}
 	if w.room == nil {
 		w.room = make(chan struct{})
 	}
 	room := w.room
 	c.mu.Unlock()
+	c.io.WantRoom()
 	select {
 	case <-room:
 		return nil

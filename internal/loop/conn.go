@@ -92,7 +92,8 @@ type Conn struct {
 	slot, gen int32
 	stalled   bool   // the socket is full; an event will tell when it is not
 	queued    bool   // is in loop.ready
-	ending    Reason // flush, then close for this reason
+	ending    Reason // send the rest, then close for this reason
+	tailed    bool   // the last bytes are queued
 	closed    bool
 	queue     [][]byte // frames to send; queue[0] from offset on
 	offset    int
@@ -129,18 +130,29 @@ func (c *Conn) Post(frame []byte) bool {
 	n := int64(len(frame))
 	if waiting := c.pending.Add(n); waiting > c.cfg.Limit && waiting > n {
 		c.pending.Add(-n)
-		c.refused.Store(true)
+		c.WantRoom()
 		return false
 	}
 	c.loop.post(letter{kind: letterFrame, conn: c, frame: frame})
 	return true
 }
 
+// WantRoom asks for Owner.Drained once no more than half of Config.Limit waits.
+// Post does so when it refuses a frame. Any goroutine.
+func (c *Conn) WantRoom() {
+	c.refused.Store(true)
+	if c.hasRoom() { // the loop may have written everything before refused was set
+		c.loop.post(letter{kind: letterDrained, conn: c})
+	}
+}
+
+func (c *Conn) hasRoom() bool { return c.pending.Load() <= c.cfg.Limit/2 }
+
 // Pending returns how many posted bytes wait. Any goroutine.
 func (c *Conn) Pending() int64 { return c.pending.Load() }
 
-// End closes c for reason r after everything queued and the tail have been sent,
-// or when Config.Linger has passed. Any goroutine.
+// End closes c for reason r after everything queued, what its source has, and the
+// tail have been sent, or when Config.Linger has passed. Any goroutine.
 func (c *Conn) End(r Reason) { c.leave(letterEnd, r) }
 
 // Close closes c at once. Any goroutine.

@@ -7,13 +7,14 @@ package loop
 type letterKind uint8
 
 const (
-	letterDo     letterKind = iota // run do
-	letterAdd                      // conn joins the loop
-	letterFrame                    // send frame on conn
-	letterRoom                     // conn's pipe has room again
-	letterEnd                      // end conn after what is queued, with reason
-	letterClose                    // close conn now, with reason
-	letterSocket                   // epoll saw events on the descriptor in slot
+	letterDo      letterKind = iota // run do
+	letterAdd                       // conn joins the loop
+	letterFrame                     // send frame on conn
+	letterRoom                      // conn's pipe has room again
+	letterDrained                   // there may be room for posted frames
+	letterEnd                       // end conn after what is queued, with reason
+	letterClose                     // close conn now, with reason
+	letterSocket                    // epoll saw events on the descriptor in slot
 )
 
 // A letter is one piece of mail.
@@ -64,6 +65,8 @@ func (l *Loop) handle(m *letter) {
 		l.send(m.conn, m.frame)
 	case letterRoom:
 		l.resume(m.conn)
+	case letterDrained:
+		m.conn.tellRoom()
 	case letterEnd:
 		l.end(m.conn, m.reason)
 	case letterClose:

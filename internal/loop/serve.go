@@ -75,13 +75,34 @@ func (l *Loop) flush(c *Conn) {
 	}
 }
 
-// refill asks the source for more, or finishes a stream that is ending.
+// refill asks the source for more. A stream that is ending gets its tail once the
+// source has nothing left, and is finished once that is written.
 func (l *Loop) refill(c *Conn) bool {
-	if c.ending != Open {
-		l.finish(c)
+	if c.source != nil && c.source.Refill(c) {
+		return true
+	}
+	if c.ending == Open || c.queued { // queued: the source asked for another turn
 		return false
 	}
-	return c.source != nil && c.source.Refill(c)
+	if !c.tailed {
+		c.tailed = true
+		c.enqueueTail()
+		if len(c.queue) > 0 {
+			return true
+		}
+	}
+	l.finish(c)
+	return false
+}
+
+// enqueueTail queues the last bytes of a stream.
+func (c *Conn) enqueueTail() {
+	if f := c.owner.Farewell(c.ending); f != nil {
+		c.queue = append(c.queue, f)
+	}
+	if c.cfg.Tail != nil {
+		c.queue = append(c.queue, c.cfg.Tail)
+	}
 }
 
 // writeQueue writes as much of the queue as one write takes.
@@ -149,8 +170,13 @@ func (c *Conn) settle(n int) {
 	}
 	n64 := min(int64(n), c.private)
 	c.private -= n64
-	left := c.pending.Add(-n64)
-	if left <= c.cfg.Limit/2 && c.refused.CompareAndSwap(true, false) {
+	c.pending.Add(-n64)
+	c.tellRoom()
+}
+
+// tellRoom tells the owner if it asked for room and there is some.
+func (c *Conn) tellRoom() {
+	if c.refused.Load() && c.hasRoom() && c.refused.CompareAndSwap(true, false) && !c.closed {
 		c.owner.Drained()
 	}
 }
@@ -171,18 +197,12 @@ func (l *Loop) resume(c *Conn) {
 	l.makeReady(c)
 }
 
-// end lets c send its rest and then closes it.
+// end lets c send what is queued and what its source has, and then closes it.
 func (l *Loop) end(c *Conn, r Reason) {
 	if c.Ending() {
 		return
 	}
 	c.closing.Store(true)
-	if f := c.owner.Farewell(r); f != nil {
-		c.queue = append(c.queue, f)
-	}
-	if c.cfg.Tail != nil {
-		c.queue = append(c.queue, c.cfg.Tail)
-	}
 	c.ending = r
 	linger := c.cfg.Linger
 	if linger == 0 {
