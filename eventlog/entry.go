@@ -1,0 +1,42 @@
+package eventlog
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A Message is what a publisher hands over.
+type Message struct {
+	Topics []string      // at least one; the first is the canonical one
+	Type   string        // event type; "" for none
+	ID     string        // publisher-chosen event ID; "" to use the position
+	Key    string        // what the message is about, for latest-per-key readers; "" means the topic
+	Retry  time.Duration // reconnection time to tell readers; 0 for none
+	Data   []byte        // the payload; owned by the log from Append on
+}
+
+// NumForms is how many derived encodings an Entry can carry.
+const NumForms = 4
+
+// An Entry is a message that has, or is about to get, a place in a log. It is
+// shared by all readers and must not be changed after Append.
+type Entry struct {
+	Message
+	Seq  uint64    // position, from 1; set by Append
+	Time time.Time // set by Append
+
+	forms   [NumForms]atomic.Pointer[[]byte]
+	holders int32 // how many topics keep it; guarded by the lock of its Memory
+}
+
+// Form returns the entry's derived encoding number i, which encode makes when it
+// is asked for first. Several goroutines may ask at once; they get equal bytes.
+// The result is shared: do not change it.
+func (e *Entry) Form(i int, encode func(*Entry) []byte) []byte {
+	if p := e.forms[i].Load(); p != nil {
+		return *p
+	}
+	b := encode(e)
+	e.forms[i].CompareAndSwap(nil, &b)
+	return *e.forms[i].Load()
+}

@@ -1,0 +1,115 @@
+package eventlog
+
+import "slices"
+
+// A merge goes through the entries of a few topics in order, each entry once. The
+// zero value has no topics.
+type merge struct {
+	queues [mergeLimit]*queue
+	place  [mergeLimit]int // in queues[i].kept: the next entry forwards; the one before it is next backwards
+	n      int
+	gone   uint64 // highest position that is gone of these topics, or of selected ones that are not known
+}
+
+// add adds a topic, if it is new. It reports false if there is no room.
+func (g *merge) add(q *queue) bool {
+	if slices.Contains(g.queues[:g.n], q) {
+		return true
+	}
+	if g.n == mergeLimit {
+		return false
+	}
+	g.queues[g.n] = q
+	g.gone = max(g.gone, q.gone)
+	g.n++
+	return true
+}
+
+// seek makes the first entry with Seq > after the next one.
+func (g *merge) seek(after uint64) {
+	for i, q := range g.queues[:g.n] {
+		g.place[i] = q.kept.after(after)
+	}
+}
+
+// next returns nil at the end.
+func (g *merge) next() *Entry {
+	var e *Entry
+	for i, q := range g.queues[:g.n] {
+		if g.place[i] < q.kept.n {
+			if c := q.kept.at(g.place[i]); e == nil || c.Seq < e.Seq {
+				e = c
+			}
+		}
+	}
+	for i, q := range g.queues[:g.n] {
+		if g.place[i] < q.kept.n && q.kept.at(g.place[i]) == e {
+			g.place[i]++
+		}
+	}
+	return e
+}
+
+// prev returns the entry before the next one, and nil at the beginning.
+func (g *merge) prev() *Entry {
+	var e *Entry
+	for i, q := range g.queues[:g.n] {
+		if g.place[i] > 0 {
+			if c := q.kept.at(g.place[i] - 1); e == nil || c.Seq > e.Seq {
+				e = c
+			}
+		}
+	}
+	for i, q := range g.queues[:g.n] {
+		if g.place[i] > 0 && q.kept.at(g.place[i]-1) == e {
+			g.place[i]--
+		}
+	}
+	return e
+}
+
+// left is how many entries are ahead; those of several topics count more than once.
+func (g *merge) left() int {
+	n := 0
+	for i, q := range g.queues[:g.n] {
+		n += q.kept.n - g.place[i]
+	}
+	return n
+}
+
+// lost is Page.Lost for the range (after, next].
+//
+// Going through parted costs no more than the page: all entries looked at but the
+// last are kept by a selected topic, so they are in the page.
+func (g *merge) lost(after, next uint64) uint64 {
+	lost := after
+	if g.gone > after {
+		lost = min(g.gone, next)
+	}
+	for _, q := range g.queues[:g.n] {
+		for i := q.parted.after(next) - 1; i >= 0; i-- {
+			e := q.parted.at(i)
+			if e.Seq <= lost {
+				break
+			}
+			if !g.holds(e) {
+				lost = e.Seq
+				break
+			}
+		}
+	}
+	if lost == after {
+		return 0
+	}
+	return lost
+}
+
+// holds reports whether one of the topics keeps e.
+func (g *merge) holds(e *Entry) bool {
+	for _, q := range g.queues[:g.n] {
+		if q.holds(e) && slices.Contains(e.Topics, q.name()) {
+			return true
+		}
+	}
+	return false
+}

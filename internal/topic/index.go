@@ -1,0 +1,168 @@
+package topic
+
+import "strings"
+
+// An Index maps patterns to values and finds the values whose pattern matches a
+// name. The zero value is ready to use. It must not be copied.
+//
+// Patterns without a wildcard are found with one map lookup. The others lie in a
+// tree with a level for each segment, of which a look-up visits only the nodes
+// that agree with the beginning of the name.
+type Index[T comparable] struct {
+	exact map[string]*set[T]
+	wild  node[T]
+	pairs int
+}
+
+// A node stands for the beginning of a pattern.
+type node[T comparable] struct {
+	kids map[string]*node[T] // by next segment
+	star *node[T]            // next segment "*"
+	here set[T]              // patterns that end at this node
+	deep set[T]              // patterns that end with "**" at this node
+}
+
+// Add adds v under pattern, which must have passed [CheckPattern]. Adding the
+// same pair again changes nothing.
+func (x *Index[T]) Add(pattern string, v T) {
+	if x.place(pattern).add(v) {
+		x.pairs++
+	}
+}
+
+// Remove takes the pair away and reports whether it was there.
+func (x *Index[T]) Remove(pattern string, v T) bool {
+	removed := false
+	if !IsPattern(pattern) {
+		s := x.exact[pattern]
+		removed = s != nil && s.remove(v)
+		if removed && len(s.items) == 0 {
+			delete(x.exact, pattern)
+		}
+	} else {
+		removed = x.wild.remove(pattern, v)
+	}
+	if removed {
+		x.pairs--
+	}
+	return removed
+}
+
+// Len is the number of pairs in the index.
+func (x *Index[T]) Len() int { return x.pairs }
+
+// Each calls fn for every value whose pattern matches name, in no particular
+// order: a value that was added under two matching patterns comes twice. fn must
+// not change the index.
+//
+// Hot path: it does not allocate. Its cost is that of the matches and of the
+// patterns that agree with the beginning of name; other patterns cost nothing.
+func (x *Index[T]) Each(name string, fn func(T)) {
+	if s := x.exact[name]; s != nil {
+		s.each(fn)
+	}
+	x.wild.each(name, fn)
+}
+
+// place returns the set that belongs to pattern and makes it if need be.
+func (x *Index[T]) place(pattern string) *set[T] {
+	if IsPattern(pattern) {
+		return x.wild.place(pattern)
+	}
+	s := x.exact[pattern]
+	if s == nil {
+		if x.exact == nil {
+			x.exact = make(map[string]*set[T])
+		}
+		s = new(set[T])
+		x.exact[strings.Clone(pattern)] = s
+	}
+	return s
+}
+
+func (n *node[T]) place(pattern string) *set[T] {
+	seg, tail, more := strings.Cut(pattern, "/")
+	if seg == rest && !more {
+		return &n.deep
+	}
+	kid := n.kid(seg)
+	if kid == nil {
+		kid = new(node[T])
+		n.setKid(seg, kid)
+	}
+	if !more {
+		return &kid.here
+	}
+	return kid.place(tail)
+}
+
+func (n *node[T]) kid(seg string) *node[T] {
+	if seg == one {
+		return n.star
+	}
+	return n.kids[seg]
+}
+
+func (n *node[T]) setKid(seg string, kid *node[T]) {
+	switch {
+	case seg == one:
+		n.star = kid
+	case kid == nil:
+		delete(n.kids, seg)
+	default:
+		if n.kids == nil {
+			n.kids = make(map[string]*node[T])
+		}
+		n.kids[strings.Clone(seg)] = kid
+	}
+}
+
+// remove takes v from below n, and the nodes that are empty then.
+func (n *node[T]) remove(pattern string, v T) bool {
+	seg, tail, more := strings.Cut(pattern, "/")
+	if seg == rest && !more {
+		return n.deep.remove(v)
+	}
+	kid := n.kid(seg)
+	if kid == nil {
+		return false
+	}
+	var removed bool
+	if more {
+		removed = kid.remove(tail, v)
+	} else {
+		removed = kid.here.remove(v)
+	}
+	if kid.empty() {
+		n.setKid(seg, nil)
+	}
+	return removed
+}
+
+func (n *node[T]) empty() bool {
+	return len(n.kids) == 0 && n.star == nil && len(n.here.items) == 0 && len(n.deep.items) == 0
+}
+
+// each visits what matches name, the part of the topic that lies below n.
+func (n *node[T]) each(name string, fn func(T)) {
+	n.deep.each(fn)
+	if n.kids == nil && n.star == nil {
+		return
+	}
+	seg, tail, more := strings.Cut(name, "/")
+	if kid := n.kids[seg]; kid != nil {
+		kid.arrive(tail, more, fn)
+	}
+	if n.star != nil {
+		n.star.arrive(tail, more, fn)
+	}
+}
+
+func (n *node[T]) arrive(tail string, more bool, fn func(T)) {
+	if more {
+		n.each(tail, fn)
+		return
+	}
+	n.here.each(fn)
+	n.deep.each(fn)
+}
