@@ -1,0 +1,139 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/fanout"
+)
+
+// A Subscription says what a reader gets. The zero value of everything but Topics
+// is a sensible choice.
+type Subscription struct {
+	Topics []string    // topics and patterns, at least one
+	From   Start       // where to start
+	Form   Form        // the form on the wire
+	Policy *Policy     // if the start cannot be honoured; nil: as the hub's options say
+	Slow   *SlowPolicy // if the reader does not keep up; nil: as the hub's options say
+}
+
+// A place is a subscription with its start looked up.
+type place struct {
+	selector *eventlog.Selector
+	after    uint64 // the reader stands here
+	told     uint64 // losses up to here are known to it
+	gap      *Gap   // to be told first
+	policy   Policy
+	slow     SlowPolicy
+	form     Form
+}
+
+// resolve checks sub and finds its place in the log.
+func (h *Hub) resolve(sub Subscription) (place, error) {
+	if n := len(sub.Topics); n == 0 || n > h.opts.MaxTopics {
+		return place{}, fmt.Errorf("%w: %d topics, from 1 to %d are possible", ErrPattern, n, h.opts.MaxTopics)
+	}
+	sel, err := eventlog.Select(sub.Topics...)
+	if err != nil {
+		return place{}, fmt.Errorf("%w: %v", ErrPattern, err)
+	}
+	p := place{selector: sel, policy: h.opts.Policy, slow: h.opts.Slow, form: sub.Form}
+	if sub.Policy != nil {
+		p.policy = *sub.Policy
+	}
+	if sub.Slow != nil {
+		p.slow = *sub.Slow
+	}
+	return p, h.locate(&p, sub.From)
+}
+
+// locate finds the start. What was lost before it is not news to the reader,
+// except after an ID, which claims to have seen everything up to there.
+func (h *Hub) locate(p *place, from Start) error {
+	switch from.kind {
+	case startNow:
+		p.after = h.log.Head()
+	case startOldest:
+		p.after = 0
+	case startTime:
+		p.after = h.log.Since(p.selector, from.time)
+	case startAge:
+		p.after = h.log.Since(p.selector, time.Now().Add(-from.age))
+	case startLast:
+		p.after = h.log.Last(p.selector, from.n)
+	case startID:
+		return h.locateID(p, from.id)
+	}
+	p.told = h.log.Bounds(p.selector).Lost
+	return nil
+}
+
+// locateID finds the position after an event ID, or notes a gap.
+func (h *Hub) locateID(p *place, id string) error {
+	after, reason := h.find(p.selector, id)
+	bounds := h.log.Bounds(p.selector)
+	p.after, p.told = after, after
+	if reason == "" && bounds.Lost > after {
+		reason = fanout.ReasonExpired
+	}
+	if reason == "" {
+		return nil
+	}
+	p.told = bounds.Lost
+	switch {
+	case p.policy == Reset:
+		p.after = h.log.Head()
+	case p.policy == All:
+		p.after = 0
+	}
+	next, err := h.nextAfter(p.selector, p.after)
+	if err != nil {
+		return err
+	}
+	gap := h.enc.NewGap(reason, id, p.policy, bounds, next)
+	p.gap = &gap
+	return nil
+}
+
+// find returns the position that id stands for. If it stands for none, the reason
+// is given, and the position is the one from which the missing messages, as far
+// as they are kept, certainly follow.
+func (h *Hub) find(sel *eventlog.Selector, id string) (after uint64, reason string) {
+	if epoch, seq, ok := eventlog.ParseID(id); ok {
+		switch {
+		case epoch != h.log.Epoch():
+			return 0, fanout.ReasonForeign
+		case seq > h.log.Head():
+			return 0, fanout.ReasonFuture
+		}
+		return seq, ""
+	}
+	switch found := h.log.Find(sel, id); len(found) {
+	case 0:
+		return 0, fanout.ReasonUnknown
+	case 1:
+		return found[0], ""
+	default:
+		return found[0], fanout.ReasonAmbiguous
+	}
+}
+
+// nextAfter returns the position just before the first message that a reader at
+// after will get: the point from which its stream goes on.
+func (h *Hub) nextAfter(sel *eventlog.Selector, after uint64) (uint64, error) {
+	head := h.log.Head()
+	for after < head {
+		page, err := h.log.Read(context.Background(), sel, after, head, eventlog.Limit{Entries: 1, Bytes: math.MaxInt})
+		if err != nil {
+			return 0, publishError(err)
+		}
+		if len(page.Entries) > 0 {
+			return page.Entries[0].Seq - 1, nil
+		}
+		after = page.Next
+	}
+	return head, nil
+}

@@ -1,0 +1,233 @@
+package fanout
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/loop"
+	"github.com/weirstream/weir/internal/topic"
+)
+
+// stepBytes bounds what one Step dispatches, and so the size of one write.
+const stepBytes = 64 << 10
+
+// A Table holds the readers of one log on one loop.
+type Table struct {
+	loop *loop.Loop
+	feed *Feed
+	log  eventlog.Log
+	enc  *Encoder
+
+	// Any goroutine.
+	readers   atomic.Int64
+	next      atomic.Uint64 // number of the next entry of the feed; stored by the loop
+	delivered atomic.Int64  // messages written to sockets; stored by the loop
+	bytes     atomic.Int64  // stored by the loop
+	behind    atomic.Int64  // readers that are catching up; stored by the loop
+
+	// Owned by the loop goroutine.
+	pos    uint64 // position of the last entry dispatched: live readers have everything up to it
+	groups map[groupKey]*group
+	index  topic.Index[*group]
+	dirty  []*group        // groups with pending entries
+	entry  *eventlog.Entry // being matched
+	match  func(*group)    // t.pend, made once
+	batch  []byte          // scratch: the frames of one step for one group
+	ends   []int           // scratch: where each frame of batch ends
+	idle   bool            // no readers: position is not kept up to date
+}
+
+// NewTable returns the table of a loop. The loop must AddTable it.
+func NewTable(l *loop.Loop, feed *Feed, log eventlog.Log, enc *Encoder) *Table {
+	t := &Table{loop: l, feed: feed, log: log, enc: enc, groups: make(map[groupKey]*group), idle: true}
+	t.match = t.pend
+	return t
+}
+
+// Pending implements [loop.Table].
+func (t *Table) Pending() bool {
+	return t.readers.Load() > 0 && t.next.Load() <= t.feed.Head()
+}
+
+// Wake tells the table that the feed has grown. Any goroutine.
+func (t *Table) Wake() {
+	if t.readers.Load() > 0 {
+		t.loop.Wake()
+	}
+}
+
+// Stats are counts of one table. Readers and Behind are now, the others since start.
+type Stats struct {
+	Readers, Behind  int64
+	Delivered, Bytes int64
+}
+
+// Stats returns the counts. Any goroutine.
+func (t *Table) Stats() Stats {
+	return Stats{t.readers.Load(), t.behind.Load(), t.delivered.Load(), t.bytes.Load()}
+}
+
+// Hot path: Step dispatches the next entries of the feed, in one write per socket.
+// It allocates nothing and takes no lock.
+func (t *Table) Step() (more bool) {
+	if !t.Pending() {
+		return false
+	}
+	head, n := t.feed.Head(), t.next.Load()
+	for size := 0; n <= head && size < stepBytes; n++ {
+		e := t.feed.At(n)
+		if e == nil {
+			t.deliver()
+			t.overrun()
+			return true
+		}
+		t.dispatch(e)
+		size += len(e.Data) + 64
+	}
+	t.next.Store(n)
+	t.deliver()
+	return n <= head
+}
+
+// dispatch notes e for every group that follows one of its topics.
+func (t *Table) dispatch(e *eventlog.Entry) {
+	t.entry, t.pos = e, e.Seq
+	for _, name := range e.Topics {
+		t.index.Each(name, t.match)
+	}
+}
+
+// pend adds the entry being matched to a group, once.
+func (t *Table) pend(g *group) {
+	n := len(g.pending)
+	if len(g.live) == 0 || n > 0 && g.pending[n-1] == t.entry {
+		return
+	}
+	if n == 0 {
+		t.dirty = append(t.dirty, g)
+	}
+	g.pending = append(g.pending, t.entry)
+}
+
+// deliver writes what is pending.
+func (t *Table) deliver() {
+	for i, g := range t.dirty {
+		g.deliver()
+		t.dirty[i] = nil
+	}
+	t.dirty = t.dirty[:0]
+	t.entry = nil
+}
+
+// overrun handles entries that left the feed before this loop came to them: all
+// live readers go on from the log, which still has them or reports them lost.
+func (t *Table) overrun() {
+	for _, g := range t.groups {
+		for len(g.live) > 0 {
+			r := g.live[len(g.live)-1].reader
+			r.leave(t.pos)
+			r.conn.Kick()
+		}
+	}
+	t.skipToHead()
+}
+
+func (t *Table) skipToHead() {
+	n, e := t.feed.Newest()
+	if e != nil {
+		t.pos = e.Seq
+	}
+	t.next.Store(n + 1)
+}
+
+// catchUp dispatches until the table's position is at least pos, so that a reader
+// standing at pos does not get older messages again.
+func (t *Table) catchUp(pos uint64) {
+	if t.idle {
+		t.idle = false
+		t.pos = t.log.Head()
+		t.skipToHead()
+	}
+	for t.pos < pos && t.Step() {
+	}
+}
+
+// Join makes c follow the log. It is called on the loop, once for a connection.
+func (t *Table) Join(c *loop.Conn, j Join) {
+	if c.Ending() {
+		return
+	}
+	t.readers.Add(1)
+	t.catchUp(j.After)
+	g := t.group(groupKey{j.Selector.String(), j.Form, j.Framed}, j)
+	g.readers++
+	r := &reader{conn: c, group: g, cursor: j.After, told: j.Told, index: -1, policy: j.Policy, slow: j.Slow}
+	t.behind.Add(1)
+	c.SetSource(r)
+	if !c.Stalled() {
+		r.goLive()
+	}
+}
+
+// A Join says what a connection follows and from where.
+type Join struct {
+	Selector *eventlog.Selector
+	Form     Form
+	Framed   bool   // frames are HTTP/1.1 chunks
+	After    uint64 // the position the reader stands at
+	Told     uint64 // losses up to here are known to the reader
+	Policy   Policy
+	Slow     Slow
+}
+
+type groupKey struct {
+	selector string
+	form     Form
+	framed   bool
+}
+
+// group returns the group for a key, making it if needed.
+func (t *Table) group(key groupKey, j Join) *group {
+	if g := t.groups[key]; g != nil {
+		return g
+	}
+	g := &group{table: t, key: key, selector: j.Selector}
+	t.groups[key] = g
+	for _, p := range j.Selector.Patterns() {
+		t.index.Add(p, g)
+	}
+	return g
+}
+
+// dropGroup removes a group without readers.
+func (t *Table) dropGroup(g *group) {
+	delete(t.groups, g.key)
+	for _, p := range g.selector.Patterns() {
+		t.index.Remove(p, g)
+	}
+}
+
+// left notes that a reader is gone.
+func (t *Table) left() {
+	if t.readers.Add(-1) == 0 {
+		t.idle = true
+	}
+}
+
+// read asks the log for what a reader at `after` has yet to get.
+func (t *Table) read(g *group, after uint64, lim eventlog.Limit) (eventlog.Page, error) {
+	return t.log.Read(context.Background(), g.selector, after, t.pos, lim)
+}
+
+func (t *Table) now() time.Duration { return t.loop.Now() }
+
+// End ends every reader's stream, because the log is closing. On the loop.
+func (t *Table) End() {
+	t.loop.EachConn(func(c *loop.Conn) {
+		if r, ok := c.Source().(*reader); ok && r.group.table == t {
+			c.End(loop.Shutdown)
+		}
+	})
+}
