@@ -1,0 +1,317 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A script is a transport that answers the n-th request with its n-th step and
+// all further ones with the last.
+type script struct {
+	steps []func(*http.Request) (*http.Response, error)
+	calls []time.Time
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	step := s.steps[min(len(s.calls), len(s.steps)-1)]
+	s.calls = append(s.calls, time.Now())
+	return step(r)
+}
+
+// gaps returns the times between the calls.
+func (s *script) gaps() (list []time.Duration) {
+	for i := 1; i < len(s.calls); i++ {
+		list = append(list, s.calls[i].Sub(s.calls[i-1]))
+	}
+	return list
+}
+
+func (s *script) client(t *testing.T) *client {
+	t.Helper()
+	c, err := newClient("http://weir.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.http.Transport = s
+	return c
+}
+
+func answer(r *http.Request, status int, kind string, body io.Reader) *http.Response {
+	h := http.Header{}
+	if kind != "" {
+		h.Set("Content-Type", kind)
+	}
+	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: h, Body: io.NopCloser(body), Request: r}
+}
+
+// A keeper keeps published lines; its methods are steps of a script.
+type keeper struct {
+	lines []string
+}
+
+// take keeps the first n lines of the request, or all of them if n < 0, and
+// returns how many.
+func (k *keeper) take(r *http.Request, n int) int {
+	body, _ := io.ReadAll(r.Body)
+	taken := 0
+	for text := range bytes.Lines(body) {
+		if taken == n {
+			break
+		}
+		k.lines = append(k.lines, dataOf(text))
+		taken++
+	}
+	return taken
+}
+
+// dataOf cuts the data out of a line of form.text, whose last field it is.
+func dataOf(text []byte) string {
+	_, after, _ := strings.Cut(string(text), `"data":"`)
+	return strings.TrimSuffix(after, "\"}\n")
+}
+
+func (k *keeper) keep(r *http.Request) (*http.Response, error) {
+	n := k.take(r, -1)
+	return answer(r, 200, "application/json", strings.NewReader(fmt.Sprintf(`{"published":%d,"last_id":"e-%d"}`, n, len(k.lines)))), nil
+}
+
+// keepSome keeps n lines and then has no more room.
+func (k *keeper) keepSome(n int) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		k.take(r, n)
+		resp := answer(r, 503, "application/problem+json", strings.NewReader(fmt.Sprintf(`{"code":"unavailable","detail":"draining","published":%d}`, n)))
+		resp.Header.Set("Retry-After", "7")
+		return resp, nil
+	}
+}
+
+// keepSilently keeps everything but the answer gets lost.
+func (k *keeper) keepSilently(r *http.Request) (*http.Response, error) {
+	k.take(r, -1)
+	return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+}
+
+func nobody(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+}
+
+// hanging never answers.
+func hanging(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// publishAll runs a publisher on text and returns it with what it said.
+func publishAll(ctx context.Context, c *client, in io.Reader) (*publisher, string, error) {
+	var said strings.Builder
+	p := &publisher{client: c, notes: &notes{w: &said, prefix: "weir: pub"}, tooBig: true}
+	err := p.all(ctx, in, form{Topic: "t"}.text)
+	return p, said.String(), err
+}
+
+// inTwo returns input of which the second part comes after a second, so that it
+// makes a batch of its own.
+func inTwo(first, second string) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		io.WriteString(w, first)
+		time.Sleep(time.Second)
+		io.WriteString(w, second)
+		w.Close()
+	}()
+	return r
+}
+
+func TestServerThatGoesAwayLosesAndDoublesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep, nobody, nobody, k.keepSome(1), k.keep}}
+		// The first line may go out alone or with the second.
+		p, said, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "b\nc\nd\n"))
+		if err != nil || strings.Join(k.lines, "") != "abcd" || p.published != 4 || p.lastID != "e-4" {
+			t.Errorf("kept %q, publisher %+v, error %v; want a b c d", k.lines, p, err)
+		}
+		if want := "weir: pub: no answer from http://weir.test: connection refused; trying again\n"; !strings.HasPrefix(said, want) || strings.Contains(said, "unknown") {
+			t.Errorf("said %q, want %q and nothing about doubling", said, want)
+		}
+	})
+}
+
+func TestLostAnswerIsSaidAloud(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep, k.keepSilently, k.keep}}
+		_, said, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "b\n"))
+		want := "weir: pub: no answer from http://weir.test: connection reset by peer; trying again\n" +
+			"weir: pub: it is unknown whether up to 1 lines were published; they are sent again\n"
+		if err != nil || strings.Join(k.lines, "") != "abb" || said != want {
+			t.Errorf("kept %q, said %q, error %v", k.lines, said, err)
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keepSome(0), k.keep}}
+		if _, _, err := publishAll(t.Context(), s.client(t), strings.NewReader("a\n")); err != nil {
+			t.Error(err)
+		}
+		if gaps := s.gaps(); len(gaps) != 1 || gaps[0] != 7*time.Second {
+			t.Errorf("waited %v, want 7s", gaps)
+		}
+	})
+}
+
+func TestAnswerThatNeverComesIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep, hanging, k.keep}}
+		_, said, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "b\n"))
+		if want := "timed out after 1m0s; trying again"; err != nil || !strings.Contains(said, want) {
+			t.Errorf("said %q, error %v; want %q", said, err, want)
+		}
+	})
+}
+
+func TestLinesGoOutAtOnceAndCollectMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		k := new(keeper)
+		slow := func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			before := len(k.lines)
+			resp, err := k.keep(r)
+			sizes = append(sizes, len(k.lines)-before)
+			return resp, err
+		}
+		r, w := io.Pipe()
+		start := time.Now()
+		go func() {
+			for i := range 21 {
+				fmt.Fprintln(w, i)
+				time.Sleep(100 * time.Millisecond)
+			}
+			w.Close()
+		}()
+		s := &script{steps: []func(*http.Request) (*http.Response, error){slow}}
+		if _, _, err := publishAll(t.Context(), s.client(t), r); err != nil {
+			t.Error(err)
+		}
+		if len(sizes) == 0 || sizes[0] != 1 || !s.calls[0].Equal(start) {
+			t.Errorf("batches %v, the first after %v; want one line at once", sizes, s.calls[0].Sub(start))
+		}
+		if len(sizes) > 4 {
+			t.Errorf("batches %v; want few, since lines collect while one is under way", sizes)
+		}
+	})
+}
+
+func TestBatchesAreBoundedAndInputWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var most int
+		k := new(keeper)
+		slow := func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			before := len(k.lines)
+			resp, err := k.keep(r)
+			most = max(most, len(k.lines)-before)
+			return resp, err
+		}
+		const n = 5 * maxBatchLines
+		s := &script{steps: []func(*http.Request) (*http.Response, error){slow}}
+		if _, _, err := publishAll(t.Context(), s.client(t), strings.NewReader(strings.Repeat("x\n", n))); err != nil {
+			t.Error(err)
+		}
+		if most != maxBatchLines || len(k.lines) != n {
+			t.Errorf("largest batch has %d of %d lines, want %d", most, len(k.lines), maxBatchLines)
+		}
+
+		k.lines, most = nil, 0
+		large := strings.Repeat("y", maxBatchBytes/2) + "\n"
+		if _, _, err := publishAll(t.Context(), s.client(t), strings.NewReader(strings.Repeat(large, 9))); err != nil {
+			t.Error(err)
+		}
+		if most != 2 || len(k.lines) != 9 {
+			t.Errorf("largest batch has %d of %d large lines, want 2", most, len(k.lines))
+		}
+	})
+}
+
+func TestInterruptedPubSendsWhatItHasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		slow := func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return k.keep(r)
+		}
+		r, w := io.Pipe()
+		ctx, interrupt := context.WithCancel(t.Context())
+		go func() {
+			io.WriteString(w, "a\n")
+			time.Sleep(time.Millisecond)
+			io.WriteString(w, "b\nc\n")
+			time.Sleep(time.Millisecond)
+			interrupt()
+		}()
+		s := &script{steps: []func(*http.Request) (*http.Response, error){slow}}
+		_, _, err := publishAll(ctx, s.client(t), r)
+		if err != errInterrupted || strings.Join(k.lines, "") != "abc" {
+			t.Errorf("kept %q, error %v; want a b c and the bare interruption", k.lines, err)
+		}
+		w.Close()
+	})
+}
+
+func TestInterruptedPubCountsWhatItCouldNotSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		r, w := io.Pipe()
+		ctx, interrupt := context.WithCancel(t.Context())
+		go func() {
+			io.WriteString(w, "a\n")
+			time.Sleep(time.Millisecond)
+			io.WriteString(w, "b\n")
+			time.Sleep(time.Millisecond)
+			io.WriteString(w, "c\nd\n")
+			time.Sleep(time.Millisecond)
+			interrupt()
+		}()
+		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep, hanging}}
+		start := time.Now()
+		_, _, err := publishAll(ctx, s.client(t), r)
+		if want := "interrupted: 3 lines that were read are not published"; !errors.Is(err, errInterrupted) || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		if took := time.Since(start); took != lastChance+3*time.Millisecond {
+			t.Errorf("took %v, want %v after the interruption", took, lastChance)
+		}
+		w.Close()
+	})
+}
+
+func TestWaitsGrowAndStayBounded(t *testing.T) {
+	for range 100 {
+		var b backoff
+		for i, most := range []time.Duration{200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000} {
+			most *= time.Millisecond
+			if d := b.next(); d < most/2 || d > most {
+				t.Fatalf("wait %d is %v, want %v to %v", i, d, most/2, most)
+			}
+		}
+		b.reset()
+		if d := b.next(); d > firstWait {
+			t.Fatalf("wait after a success is %v, want at most %v", d, firstWait)
+		}
+	}
+}

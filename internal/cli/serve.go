@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/server"
+)
+
+// A backend is what serve needs of the server.
+type backend interface {
+	Start() error                  // binds all listeners
+	Listeners() []listener         // after Start
+	Run(ctx context.Context) error // serves until ctx ends, then drains
+}
+
+// A listener is an address that is being served. Handler is one of config.Handlers.
+type listener struct {
+	Name    string `json:"name"`
+	URL     string `json:"url"`
+	Handler string `json:"handler"`
+}
+
+// newBackend makes the server. Tests put their own in its place.
+var newBackend = func(s *config.Settings, log *slog.Logger) (backend, error) {
+	srv, err := server.New(s, log)
+	return running{srv}, err
+}
+
+// running is a server as a backend.
+type running struct{ *server.Server }
+
+func (r running) Listeners() (ls []listener) {
+	for _, l := range r.Server.Listeners() {
+		ls = append(ls, listener(l))
+	}
+	return ls
+}
+
+func serveCommand(s Streams) *cobra.Command {
+	var asJSON, quiet bool
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Aliases: []string{"start"},
+		Short:   "Run the server",
+		Long: `Run the server. The listeners are printed when they are ready; logs go to
+standard error. On SIGTERM or Ctrl-C readers are told to come back and what is
+under way is finished; a second signal ends the program at once.
+
+Every flag below --quiet can also be given as a variable (--hub.max-message as
+WEIR_HUB_MAX_MESSAGE) or in the file that --config names.`,
+		Example: `  weir serve
+  weir serve --listen 127.0.0.1:8080,unix:/run/weir.sock
+  weir serve --listen 0.0.0.0:8288 --open`,
+		Args: arguments(cobra.NoArgs),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the listeners as JSON")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "do not print the listeners")
+	sf := addSettingFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		loaded, err := sf.load(s)
+		if err != nil {
+			return err
+		}
+		b, err := newBackend(loaded.Settings, newLogger(s.Err, loaded.Settings.Log))
+		if err != nil {
+			return err
+		}
+		if err := b.Start(); err != nil {
+			return err
+		}
+		show := io.Discard
+		if !quiet {
+			show = s.Out
+		}
+		err = announce(show, asJSON, b.Listeners(), loaded)
+		if err != nil {
+			err = fmt.Errorf("print the listeners: %w", err)
+			return errors.Join(err, b.Run(ended(cmd.Context())))
+		}
+		return b.Run(cmd.Context())
+	}
+	return cmd
+}
+
+// ended returns a context that is over: a backend that has started is stopped by
+// running it for no time.
+func ended(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+func newLogger(w io.Writer, l config.Log) *slog.Logger {
+	o := new(slog.HandlerOptions)
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(l.Level)); err == nil {
+		o.Level = level
+	}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// announce prints where the server can be reached and what it keeps.
+func announce(w io.Writer, asJSON bool, ls []listener, loaded *config.Loaded) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(map[string]any{"listeners": ls})
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "weir %s\n\n", readBuild().Version)
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "LISTENER\tURL\tHANDLER\tSTATE")
+	for _, l := range ls {
+		fmt.Fprintf(t, "%s\t%s\t%s\tready\n", l.Name, l.URL, l.Handler)
+	}
+	fmt.Fprintln(t, "\nTOPICS\tMESSAGES\tAGE\tBYTES")
+	h := loaded.Settings.History
+	for _, r := range append(h.Topics, config.TopicRule{Topic: "all others", MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes}) {
+		fmt.Fprintln(t, kept(r))
+	}
+	t.Flush()
+	writeHints(&b, ls)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// kept returns the cells of a row.
+func kept(r config.TopicRule) string {
+	if r.MaxMessages < 0 {
+		return r.Topic + "\tnone\t-\t-"
+	}
+	cells := []string{r.Topic, strconv.Itoa(r.MaxMessages), config.FormatDuration(r.MaxAge), config.FormatSize(r.MaxBytes)}
+	for i, cell := range cells {
+		if cell == "0" {
+			cells[i] = "no limit"
+		}
+	}
+	return strings.Join(cells, "\t")
+}
+
+// writeHints tells what to try first, with the first address that takes it.
+func writeHints(b *strings.Builder, ls []listener) {
+	for _, l := range ls {
+		if l.Handler == "page" || !strings.HasPrefix(l.URL, "http") {
+			continue
+		}
+		url := strings.TrimSuffix(l.URL, "/")
+		fmt.Fprintf(b, "\nread:     curl -N %s/v1/topics/greetings\npublish:  curl -d hello %s/v1/topics/greetings\n", url, url)
+		return
+	}
+}

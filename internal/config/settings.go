@@ -1,0 +1,93 @@
+// Package config holds every setting of the server in one table.
+//
+// [Load] is the function to start with: it reads a YAML file, the WEIR_…
+// variables and the flags, and returns [Settings] together with the origin of
+// each value. A setting is declared once, in table.go: its name, default, limits
+// and meaning. The flag --hub.max-message, the variable WEIR_HUB_MAX_MESSAGE, the
+// file key hub.max-message, the help text, docs/settings.md and the commented
+// file of [Template] all derive from that line.
+//
+// A flag overrides a variable, a variable the file, the file the default. Every
+// value that was given is checked, also one that is overridden.
+//
+// The package has no state; all functions may be called at once.
+package config
+
+import "time"
+
+// Settings are the values the server starts with. They are plain data: the
+// package that builds the server hands them to its parts.
+type Settings struct {
+	Listen []Listener
+	Open   bool // listening beyond loopback without access control is wanted
+	Page   bool // serve the page and its demos
+
+	Stream  Stream
+	Hub     Hub
+	History History
+	HTTP    HTTP
+	CORS    CORS
+	Drain   Drain
+	Log     Log
+}
+
+// Stream holds what concerns one open response.
+type Stream struct {
+	Heartbeat   time.Duration // silence before a comment line is sent; 0: never
+	Retry       time.Duration // reconnection time told to readers, before jitter
+	MaxAge      time.Duration // age at which a stream is ended, before jitter; 0: never
+	Buffer      int64         // bytes one connection may have waiting
+	UserTimeout time.Duration // unacknowledged data older than this ends a connection; 0: the system's default
+}
+
+// Hub holds what concerns topics and their readers.
+type Hub struct {
+	MaxMessage         int64  // bytes of data in one message
+	MaxTopicsPerReader int    // topics and patterns in one subscription
+	Policy             string // "all", "diff" or "reset": what follows a gap
+	Slow               string // "catch-up", "latest" or "close": what happens to a reader that falls behind
+}
+
+// History says how much is kept. In all of it a zero does not limit, and
+// negative MaxMessages keeps nothing.
+type History struct {
+	MaxMessages int           // per topic
+	MaxAge      time.Duration // per topic
+	MaxBytes    int64         // per topic, of data
+	TotalBytes  int64         // of the whole log; always limits
+	Topics      []TopicRule   // the first rule that matches a topic replaces the three values above
+}
+
+// A TopicRule is the retention of the topics that match a pattern. Values the
+// file leaves out are those of [History].
+type TopicRule struct {
+	Topic       string // name or pattern
+	MaxMessages int
+	MaxAge      time.Duration
+	MaxBytes    int64
+}
+
+// HTTP bounds what a client may do before its request is understood.
+type HTTP struct {
+	HeaderTimeout time.Duration // for the head of a request to arrive
+	IdleTimeout   time.Duration // between two requests on a connection
+	MaxHeader     int64         // bytes in the head of a request
+}
+
+// CORS says which pages of other origins may read.
+type CORS struct {
+	Origins     []string // such as "https://example.com"; "*" allows any
+	Credentials bool     // with cookies; never together with "*"
+}
+
+// Drain says how the server stops.
+type Drain struct {
+	Window  time.Duration // readers are told to come back spread over this time
+	Timeout time.Duration // after this the remaining connections are closed
+}
+
+// Log says how the server reports.
+type Log struct {
+	Format string // "text" or "json"
+	Level  string // "debug", "info", "warn" or "error"
+}

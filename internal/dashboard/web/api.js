@@ -1,0 +1,110 @@
+// The calls of weir's HTTP surface that are not streams, and the addresses of
+// those that are. All addresses are relative to the page, so that it also works
+// below a path prefix of a proxy.
+
+import { problemWords, unreachable } from './words.js';
+
+export const here = (path) => new URL(path, document.baseURI).href;
+
+// topicPath escapes each segment and keeps the slashes.
+const topicPath = (topic) => topic.split('/').map(encodeURIComponent).join('/');
+
+// queryValue keeps / and * readable: both are legal in a query.
+const queryValue = (text) => encodeURIComponent(text).replaceAll('%2F', '/');
+
+export function query(pairs) {
+  const list = pairs.filter(([, v]) => v !== '' && v != null).map(([k, v]) => `${k}=${queryValue(v)}`);
+  return list.length ? `?${list.join('&')}` : '';
+}
+
+// eventsURL is a subscription to several topics, each event in an envelope.
+export function eventsURL(topics, extra = []) {
+  return here(`v1/events${query([...topics.map((t) => ['topic', t]), ['envelope', 'true'], ...extra])}`);
+}
+
+export function publishURL({ topic, type, key }) {
+  return here(`v1/topics/${topicPath(topic)}${query([['type', type], ['key', key]])}`);
+}
+
+// A Refused says in words why a call did not do what was asked.
+export class Refused extends Error {
+  constructor({ title, text }) {
+    super(text);
+    this.title = title;
+  }
+}
+
+async function call(url, init) {
+  let response;
+  try {
+    response = await fetch(url, init);
+  } catch {
+    throw new Refused(unreachable);
+  }
+  if (!response.ok) throw new Refused(await problemWords(response));
+  return response;
+}
+
+// publish resolves to the ID under which the event is kept.
+export async function publish({ topic, type, key, data }) {
+  // The URL parser would resolve these away and publish to another topic.
+  if (topic.split('/').some((s) => s === '.' || s === '..')) {
+    throw new Refused({ title: 'Not a topic name', text: 'A level of a topic may not be “.” or “..”.' });
+  }
+  const response = await call(publishURL({ topic, type, key }), { method: 'POST', body: data });
+  return (await response.json()).id;
+}
+
+export async function forget(topic) {
+  await call(here(`v1/topics/${topicPath(topic)}`), { method: 'DELETE' });
+}
+
+// kept is the number of events in the topic's history, 0 if it cannot be told.
+export async function kept(topic) {
+  try {
+    const response = await fetch(here(`v1/topics/${topicPath(topic)}`), { method: 'HEAD' });
+    return Number(response.headers.get('Weir-Messages')) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+export async function version() {
+  return (await call(here('version'))).json();
+}
+
+// currentID asks where the log stands now. EventSource hides the ID a stream
+// begins with until an event arrives, a line stream tells it first.
+export async function currentID(topics) {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), 3000);
+  try {
+    const url = here(`v1/events${query(topics.map((t) => ['topic', t]))}`);
+    const response = await fetch(url, { headers: { Accept: 'application/x-ndjson' }, signal: stop.signal });
+    if (!response.ok) return '';
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = ''; ;) {
+      const { value, done } = await reader.read();
+      if (done) return '';
+      text += value;
+      const end = text.indexOf('\n');
+      if (end >= 0) return JSON.parse(text.slice(0, end)).ready?.id ?? '';
+    }
+  } catch {
+    return '';
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
+}
+
+// matches tells whether a watched pattern covers a topic.
+export function matches(pattern, topic) {
+  const p = pattern.split('/');
+  const t = topic.split('/');
+  for (let i = 0; i < p.length; i++) {
+    if (p[i] === '**') return true;
+    if (i >= t.length || (p[i] !== '*' && p[i] !== t[i])) return false;
+  }
+  return p.length === t.length;
+}

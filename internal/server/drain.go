@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// drain stops the server in order: no new connections, no new messages; what is
+// under way is finished; readers get what was published and are told to come
+// back, spread over the drain window; then everything is closed.
+func (s *Server) drain() {
+	s.log.Info("draining", "streams", s.engine.Len(), "window", s.settings.Drain.Window)
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.Drain.Timeout)
+	defer cancel()
+	s.closeListeners()
+	s.native.Drain()
+	s.traffic.waitPublishing(ctx)
+	s.engine.End(s.settings.Drain.Window)
+	s.waitStreams(ctx)
+	s.shutdownHTTP(ctx)
+	if err := s.hub.Close(); err != nil {
+		s.log.Error("close the log", "error", err)
+	}
+}
+
+// waitStreams waits until the streams have ended.
+func (s *Server) waitStreams(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.engine.Len() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.log.Warn("streams did not end in time", "streams", s.engine.Len())
+			return
+		}
+	}
+}
+
+// shutdownHTTP waits for ordinary requests, and cuts those that do not end.
+func (s *Server) shutdownHTTP(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, b := range s.listeners {
+		wg.Go(func() {
+			if b.http.Shutdown(ctx) != nil {
+				b.http.Close()
+			}
+		})
+	}
+	wg.Wait()
+}

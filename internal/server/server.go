@@ -1,0 +1,188 @@
+// Package server makes one running server of all parts.
+//
+// [New] checks the settings and builds the parts, [Server.Start] binds every
+// listener, [Server.Run] serves until its context ends and then drains. It is the
+// only package that knows all parts.
+//
+//	listeners -> http.Server -> route -> native handler, page -> hub -> log
+//	                                         one engine of loops  <- hub
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/dashboard"
+	"github.com/weirstream/weir/internal/protocol/native"
+	"github.com/weirstream/weir/stream"
+)
+
+// A Server serves one hub on its listeners.
+type Server struct {
+	settings *config.Settings
+	log      *slog.Logger
+	engine   *stream.Engine
+	hub      *hub.Hub
+	native   *native.Handler
+	page     http.Handler // nil: no page
+	traffic  traffic
+
+	listeners  []bound
+	background sync.WaitGroup
+}
+
+// A bound listener, and the HTTP server that accepts from it.
+type bound struct {
+	config.Listener
+	net  net.Listener
+	http *http.Server
+}
+
+// New builds the parts. It binds nothing and starts nothing.
+func New(s *config.Settings, log *slog.Logger) (*Server, error) {
+	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0)}
+	streams := streamOptions(s, srv.engine, log)
+	h, err := hub.New(hubOptions(s, streams))
+	if err != nil {
+		return nil, err
+	}
+	srv.hub = h
+	srv.native = native.New(h, native.Options{MaxBytes: int(s.Hub.MaxMessage)})
+	if s.Page {
+		srv.page = dashboard.Handler(dashboard.Options{Stream: streams})
+	}
+	return srv, nil
+}
+
+// streamOptions maps settings to package stream, where 0 means the default and
+// negative means off.
+func streamOptions(s *config.Settings, e *stream.Engine, log *slog.Logger) stream.Options {
+	off := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return -1
+		}
+		return d
+	}
+	return stream.Options{
+		Heartbeat: off(s.Stream.Heartbeat), Retry: off(s.Stream.Retry), MaxAge: s.Stream.MaxAge,
+		Buffer: int(s.Stream.Buffer), UserTimeout: off(s.Stream.UserTimeout),
+		AllowOrigins: s.CORS.Origins, AllowCredentials: s.CORS.Credentials,
+		Engine: e, Log: log,
+	}
+}
+
+func hubOptions(s *config.Settings, streams stream.Options) hub.Options {
+	o := hub.Options{
+		Stream:   streams,
+		Policy:   map[string]hub.Policy{"all": hub.All, "diff": hub.Diff, "reset": hub.Reset}[s.Hub.Policy],
+		Slow:     map[string]hub.SlowPolicy{"catch-up": hub.CatchUp, "latest": hub.Latest, "close": hub.Cut}[s.Hub.Slow],
+		MaxBytes: int(s.Hub.MaxMessage), MaxTopics: s.Hub.MaxTopicsPerReader,
+	}
+	h := s.History
+	o.History = eventlog.Options{
+		Default:    eventlog.Retention{MaxEntries: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes},
+		TotalBytes: h.TotalBytes,
+	}
+	for _, r := range h.Topics {
+		o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: r.Topic,
+			Retention: eventlog.Retention{MaxEntries: r.MaxMessages, MaxAge: r.MaxAge, MaxBytes: r.MaxBytes}})
+	}
+	o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: statsTopic, Retention: eventlog.Retention{MaxEntries: statsKept}})
+	return o
+}
+
+// Start binds every listener, or none.
+func (s *Server) Start() error {
+	for _, l := range s.settings.Listen {
+		ln, err := listen(l)
+		if err != nil {
+			s.closeListeners()
+			return fmt.Errorf("listen on %s: %w", l, err)
+		}
+		s.listeners = append(s.listeners, bound{Listener: l, net: ln, http: s.httpServer(l)})
+	}
+	return nil
+}
+
+// listen binds one address. A socket file that nobody listens on is replaced.
+func listen(l config.Listener) (net.Listener, error) {
+	ln, err := net.Listen(l.Network, l.Address)
+	if l.Network != "unix" || !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, err
+	}
+	if nc, dialErr := net.Dial("unix", l.Address); dialErr == nil {
+		nc.Close()
+		return nil, err
+	}
+	if err := os.Remove(l.Address); err != nil {
+		return nil, err
+	}
+	return net.Listen(l.Network, l.Address)
+}
+
+func (s *Server) httpServer(l config.Listener) *http.Server {
+	return &http.Server{
+		Handler:           s.traffic.count(s.route(l.Handler)),
+		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
+		IdleTimeout:       s.settings.HTTP.IdleTimeout,
+		MaxHeaderBytes:    int(s.settings.HTTP.MaxHeader),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// A Listener is an address that is being served.
+type Listener struct{ Name, URL, Handler string }
+
+// Listeners describes what Start has bound.
+func (s *Server) Listeners() []Listener {
+	var ls []Listener
+	for _, b := range s.listeners {
+		url := "http://" + b.net.Addr().String()
+		if b.Network == "unix" {
+			url = "unix:" + b.Address
+		}
+		ls = append(ls, Listener{Name: b.Name, URL: url, Handler: b.Handler})
+	}
+	return ls
+}
+
+// Run serves until ctx ends or a listener fails, then drains, and returns when
+// every goroutine of the server has ended.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if s.page != nil {
+		s.background.Go(func() { s.publishStats(ctx) })
+	}
+	for _, b := range s.listeners {
+		s.background.Go(func() {
+			if err := b.http.Serve(b.net); ctx.Err() == nil {
+				stop(fmt.Errorf("serve %s: %w", b.Listener, err))
+			}
+		})
+	}
+	<-ctx.Done()
+	s.drain()
+	s.background.Wait()
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return cause
+	}
+	return nil
+}
+
+func (s *Server) closeListeners() {
+	for _, b := range s.listeners {
+		b.net.Close()
+	}
+}
