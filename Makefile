@@ -1,0 +1,31 @@
+# Short names for the commands of CONTRIBUTING.md. CI runs .ci/run, which is "make check".
+
+FUZZTIME ?= 20s
+
+.PHONY: check test fmt lint fuzz build docs
+
+check: ## all checks and tests; installs what they need
+	go run ./test
+
+test: ## the tests of the root module, without installing anything
+	go test -race ./...
+
+fmt: ## format all Go files
+	gofmt -w .
+
+lint: ## the checks without the tests
+	go run ./test -only gofmt,vet,staticcheck
+
+fuzz: ## every fuzz target for FUZZTIME
+	@go list ./... | while read -r package; do \
+		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done; \
+	done
+
+build: ## bin/weir, static
+	CGO_ENABLED=0 go build -trimpath -o bin/weir ./cmd/weir
+
+docs: ## documents that are generated from code
+	go generate ./...
