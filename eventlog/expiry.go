@@ -29,7 +29,7 @@ func (m *Memory) sweep(now int64) (done bool) {
 	left := m.limits.sweep
 	for len(m.expiry) > 0 && m.expiry[0].due <= now {
 		q := m.expiry[0]
-		for q.kept.n > 0 && q.expires() < now {
+		for q.kept.n > 0 && q.expires() <= now {
 			if left == 0 {
 				return false
 			}

@@ -5,6 +5,19 @@
 // there age is tested to the nanosecond. [Compare] runs random operations against
 // a slow and obvious model, for as long as one likes.
 //
+// The test of a store is then:
+//
+//	func TestStoreIsALog(t *testing.T) {
+//		logtest.Run(t, func(t *testing.T, o eventlog.Options) eventlog.Log {
+//			l, err := store.Open(t.TempDir(), o)
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { l.Close() })
+//			return l
+//		})
+//	}
+//
 // Every case has a sentence with the rule that it checks, which is printed when
 // it fails.
 package logtest
@@ -22,8 +35,8 @@ import (
 	"github.com/weirstream/weir/eventlog"
 )
 
-// Open returns an empty log with these options, whose Epoch no other log has. It
-// closes the log with t.Cleanup if that is needed.
+// Open returns an empty log with these options. It closes the log with t.Cleanup if
+// that is needed; a case may have closed it already.
 type Open = func(t *testing.T, o eventlog.Options) eventlog.Log
 
 // Run runs the suite with the real clock. It waits for entries to expire, which
