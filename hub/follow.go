@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/fanout"
 	"github.com/weirstream/weir/internal/topic"
 )
 
@@ -64,8 +65,7 @@ func (h *Hub) followFrom(ctx context.Context, p place, yield func(Received, erro
 // yieldPage hands on one page and moves the place behind it.
 func (h *Hub) yieldPage(p *place, page eventlog.Page, yield func(Received, error) bool) bool {
 	if page.Lost > p.told {
-		p.told = page.Lost
-		gap := h.enc.NewGap("slow", eventlog.FormatID(h.log.Epoch(), p.after), p.policy, h.log.Bounds(p.selector), page.Next)
+		gap := h.lostOnTheWay(p, page)
 		if !yield(Received{Gap: &gap}, nil) {
 			return false
 		}
@@ -77,6 +77,17 @@ func (h *Hub) yieldPage(p *place, page eventlog.Page, yield func(Received, error
 		}
 	}
 	return true
+}
+
+// lostOnTheWay describes a loss that a page reports, once for all that is lost by now.
+func (h *Hub) lostOnTheWay(p *place, page eventlog.Page) Gap {
+	bounds := h.log.Bounds(p.selector)
+	p.told = max(page.Lost, bounds.Lost)
+	after := page.Next
+	if len(page.Entries) > 0 {
+		after = page.Entries[0].Seq - 1
+	}
+	return h.enc.NewGap(fanout.ReasonSlow, eventlog.FormatID(h.log.Epoch(), p.after), p.policy, bounds, after)
 }
 
 // watchers are readers inside the program that wait for messages.

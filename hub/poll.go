@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
-	"github.com/weirstream/weir/internal/fanout"
 )
 
 // pollLimit bounds the answer to one poll.
@@ -48,9 +47,7 @@ func (h *Hub) pollOnce(p *place, body []byte) ([]byte, error) {
 			return body, publishError(err)
 		}
 		if page.Lost > p.told {
-			p.told = page.Lost
-			gap := h.enc.NewGap(fanout.ReasonExpired, eventlog.FormatID(h.log.Epoch(), p.after), p.policy, h.log.Bounds(p.selector), page.Next)
-			body = append(body, h.enc.Gap(p.form, gap)...)
+			body = append(body, h.enc.Gap(p.form, h.lostOnTheWay(p, page))...)
 		}
 		for _, e := range page.Entries {
 			body = append(body, h.enc.Frame(e, p.form, false)...)

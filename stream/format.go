@@ -65,7 +65,11 @@ func withCharset(contentType string) string {
 	return contentType
 }
 
-// spread returns a random time within window, at least a tenth of a second.
+// soonest is how soon a reader may be told to come back: a browser keeps that
+// time for every further attempt while the server is down.
+const soonest = 500 * time.Millisecond
+
+// spread returns a random time from soonest to window after it.
 func spread(window time.Duration) time.Duration {
-	return 100*time.Millisecond + rand.N(window+1)
+	return soonest + rand.N(window+1)
 }

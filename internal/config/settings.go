@@ -55,6 +55,7 @@ type History struct {
 	MaxAge      time.Duration // per topic
 	MaxBytes    int64         // per topic, of data
 	TotalBytes  int64         // of the whole log; always limits
+	MaxTopics   int           // known at once
 	Topics      []TopicRule   // the first rule that matches a topic replaces the three values above
 }
 

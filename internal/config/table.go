@@ -43,7 +43,9 @@ func (t *table) declare(s *Settings) {
 	t.size(&s.History.MaxBytes, "history.max-bytes", 16*mebi, maxBytes,
 		"bytes of data kept per topic; 0 is no limit")
 	t.size(&s.History.TotalBytes, "history.total-bytes", 256*mebi, within[int64]{64 * kibi, 1 * tebi, noZero},
-		"bytes of data kept in the whole log")
+		"bytes kept in the whole log, data and overhead")
+	t.number(&s.History.MaxTopics, "history.max-topics", 100_000, within[int]{1, 10_000_000, noZero},
+		"topics known at once, about 1 KiB each without messages; the one idle for longest makes room for a new one")
 	t.rules(&s.History.Topics, "history.topics",
 		"rules {topic: PATTERN, max-messages:, max-age:, max-bytes:} for some topics; the first that matches counts, and what it leaves out is taken from above")
 

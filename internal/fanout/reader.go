@@ -111,7 +111,8 @@ func (r *reader) tell(c *loop.Conn, page eventlog.Page) bool {
 		return false
 	}
 	t := r.group.table
-	r.told = page.Lost
+	bounds := t.log.Bounds(r.group.selector)
+	r.told = max(page.Lost, bounds.Lost) // one notice for all that is lost by now
 	requested, after := eventlog.FormatID(t.enc.epoch, r.cursor), page.Next
 	switch {
 	case r.policy == Reset:
@@ -119,7 +120,7 @@ func (r *reader) tell(c *loop.Conn, page eventlog.Page) bool {
 	case len(page.Entries) > 0:
 		after = page.Entries[0].Seq - 1
 	}
-	gap := t.enc.NewGap(ReasonSlow, requested, r.policy, t.log.Bounds(r.group.selector), after)
+	gap := t.enc.NewGap(ReasonSlow, requested, r.policy, bounds, after)
 	c.Enqueue(r.framed(t.enc.Gap(r.group.key.form, gap)))
 	return true
 }

@@ -92,7 +92,7 @@ func hubOptions(s *config.Settings, streams stream.Options) hub.Options {
 	h := s.History
 	o.History = eventlog.Options{
 		Default:    eventlog.Retention{MaxEntries: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes},
-		TotalBytes: h.TotalBytes,
+		TotalBytes: h.TotalBytes, MaxTopics: h.MaxTopics,
 	}
 	for _, r := range h.Topics {
 		o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: r.Topic,
