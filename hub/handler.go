@@ -11,14 +11,27 @@ import (
 // ID in Last-Event-ID or last_event_id; else where since ("start", "now", "10m",
 // RFC 3339) or last (a number) says; else now.
 func (h *Hub) Handler() http.Handler {
+	return h.handler(func(r *http.Request) Subscription { return Subscription{Topics: r.URL.Query()["topic"]} })
+}
+
+// HandlerFor is like Handler for a subscription that the program chooses. The
+// request still says where to start, unless sub.From is set.
+func (h *Hub) HandlerFor(sub Subscription) http.Handler {
+	return h.handler(func(*http.Request) Subscription { return sub })
+}
+
+func (h *Hub) handler(choose func(*http.Request) Subscription) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.Preflight(w, r) {
 			return
 		}
-		q := r.URL.Query()
-		from, err := RequestStart(r.Header, q)
+		sub := choose(r)
+		var err error
+		if sub.From == FromNow() {
+			sub.From, err = RequestStart(r.Header, r.URL.Query())
+		}
 		if err == nil {
-			err = h.Serve(w, r, Subscription{Topics: q["topic"], From: from})
+			err = h.Serve(w, r, sub)
 		}
 		switch {
 		case errors.Is(err, ErrClosed):

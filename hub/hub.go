@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -24,6 +26,12 @@ type (
 	SlowPolicy = fanout.Slow
 	// A Gap tells a reader that messages are missing.
 	Gap = fanout.Gap
+	// History says how much is kept.
+	History = eventlog.Options
+	// A Retention says how much of a topic is kept.
+	Retention = eventlog.Retention
+	// A Rule applies a Retention to the topics that match a pattern.
+	Rule = eventlog.Rule
 )
 
 // Wire forms.
@@ -48,6 +56,25 @@ const (
 	Cut     = fanout.Cut     // the stream is closed once messages for it are no longer kept
 )
 
+// ParsePolicy reads a policy as the query parameter policy gives it: "diff",
+// "all" or "reset".
+func ParsePolicy(s string) (Policy, error) { return parseWord("policy", s, Diff, All, Reset) }
+
+// ParseSlow reads a policy for slow readers as the query parameter slow gives it:
+// "catch-up", "latest" or "close".
+func ParseSlow(s string) (SlowPolicy, error) { return parseWord("slow", s, CatchUp, Latest, Cut) }
+
+func parseWord[T fmt.Stringer](name, s string, values ...T) (none T, err error) {
+	var words []string
+	for _, v := range values {
+		if v.String() == s {
+			return v, nil
+		}
+		words = append(words, v.String())
+	}
+	return none, fmt.Errorf("%s is %q: want %s", name, s, strings.Join(words, ", "))
+}
+
 // GapEvent is the event type of a gap notice on Server-Sent Events.
 const GapEvent = fanout.GapEvent
 
@@ -64,16 +91,18 @@ var (
 
 // Options configure a Hub. The zero value is ready.
 type Options struct {
-	Log       eventlog.Log // where messages are kept; the Hub closes it. nil: in memory, as History says
-	History   eventlog.Options
+	Log       eventlog.Log   // where messages are kept; the Hub closes it. nil: in memory
+	History   History        // how much is kept in memory, if Log is nil
 	Stream    stream.Options // for the streams of Handler and Serve
-	Policy    Policy         // for readers that ask for none
-	Slow      SlowPolicy     // for readers that ask for none
+	Policy    Policy         // for readers that ask for none; 0: Diff
+	Slow      SlowPolicy     // for readers that ask for none; 0: CatchUp
 	MaxBytes  int            // of one message's data; 0: 1 MiB
 	MaxTopics int            // patterns of one reader, topics of one message; 0: 100
 }
 
 func (o *Options) fill() error {
+	o.Policy = cmp.Or(o.Policy, Diff)
+	o.Slow = cmp.Or(o.Slow, CatchUp)
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 20
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,11 +14,11 @@ import (
 // A Subscription says what a reader gets. The zero value of everything but Topics
 // is a sensible choice.
 type Subscription struct {
-	Topics []string    // topics and patterns, at least one
-	From   Start       // where to start
-	Form   Form        // the form on the wire
-	Policy *Policy     // if the start cannot be honoured; nil: as the hub's options say
-	Slow   *SlowPolicy // if the reader does not keep up; nil: as the hub's options say
+	Topics []string   // topics and patterns, at least one
+	From   Start      // where to start
+	Form   Form       // the form on the wire
+	Policy Policy     // if the start cannot be honoured; 0: as the hub's options say
+	Slow   SlowPolicy // if the reader does not keep up; 0: as the hub's options say
 }
 
 // A place is a subscription with its start looked up.
@@ -40,13 +41,7 @@ func (h *Hub) resolve(sub Subscription) (place, error) {
 	if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrPattern, err)
 	}
-	p := place{selector: sel, policy: h.opts.Policy, slow: h.opts.Slow, form: sub.Form}
-	if sub.Policy != nil {
-		p.policy = *sub.Policy
-	}
-	if sub.Slow != nil {
-		p.slow = *sub.Slow
-	}
+	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.Policy), slow: cmp.Or(sub.Slow, h.opts.Slow)}
 	return p, h.locate(&p, sub.From)
 }
 

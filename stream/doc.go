@@ -17,7 +17,9 @@
 // those that write blocks: what does not fit into the send buffer is refused
 // with [ErrFull], whole, so nothing is lost without being told.
 //
-// [http.Server.Shutdown] ends the streams of its server.
+// [Run] serves until a signal and then lets the streams end. For a server of the
+// program's own there is [Stop]; http.Server.Shutdown ends the streams as well, but
+// does not wait for them.
 //
 // Sources: WHATWG HTML, "Server-sent events"; RFC 9112 (chunked framing).
 package stream

@@ -1,13 +1,49 @@
 package stream
 
 import (
+	"context"
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 	"weak"
 
 	"github.com/weirstream/weir/internal/loop"
 )
+
+// Stop stops srv like its method Shutdown, and returns when its streams have
+// sent their last bytes and are closed. Srv.Shutdown also ends them, but does not
+// wait: a program that exits then cuts them off. The error is that of ctx if it
+// ends before.
+func Stop(ctx context.Context, srv *http.Server) error {
+	err := srv.Shutdown(ctx)
+	for tick := time.Millisecond; err == nil && endStreams(srv) > 0; tick = min(2*tick, 100*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(tick):
+		}
+	}
+	return err
+}
+
+// endStreams ends the streams of srv, also those opened by requests that were on
+// their way when it stopped. It returns how many there are.
+func endStreams(srv *http.Server) (n int) {
+	servers.Lock()
+	var engines []*Engine
+	for key := range servers.seen {
+		if key.server.Value() == srv {
+			engines = append(engines, key.engine)
+		}
+	}
+	servers.Unlock()
+	for _, e := range engines {
+		n += e.endServer(srv)
+	}
+	return n
+}
 
 // servers remembers whose Shutdown already ends the streams of an engine. It
 // does not keep a server alive.
@@ -47,12 +83,15 @@ func forgetServer(key serverKey) {
 	delete(servers.seen, key)
 }
 
-// endServer ends the streams that came from srv.
-func (e *Engine) endServer(srv *http.Server) {
+// endServer ends the streams that came from srv, and returns how many there are.
+func (e *Engine) endServer(srv *http.Server) int {
+	var open atomic.Int64 // the loops run at once
 	e.loops.Each(func(lc *loop.Conn) {
 		if c, ok := lc.Owner().(*Conn); ok && c.server == srv {
+			open.Add(1)
 			lc.End(loop.Shutdown)
 		}
 	})
 	e.parked.close(srv)
+	return int(open.Load())
 }

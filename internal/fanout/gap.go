@@ -10,29 +10,31 @@ import (
 // GapEvent is the event type of a gap notice.
 const GapEvent = "weir.gap"
 
-// A Policy says what a reader gets when its position cannot be honoured.
+// A Policy says what a reader gets when its position cannot be honoured. The
+// zero value is none of them.
 type Policy uint8
 
 const (
-	Diff  Policy = iota // what is missing and still kept
-	All                 // everything kept
-	Reset               // nothing; the reader should load its state anew
+	Diff  Policy = iota + 1 // what is missing and still kept
+	All                     // everything kept
+	Reset                   // nothing; the reader should load its state anew
 )
 
-var policyNames = [...]string{"diff", "all", "reset"}
+var policyNames = [...]string{"", "diff", "all", "reset"}
 
 func (p Policy) String() string { return policyNames[p] }
 
-// A Slow policy says what happens to a reader that does not keep up.
+// A Slow policy says what happens to a reader that does not keep up. The zero
+// value is none of them.
 type Slow uint8
 
 const (
-	CatchUp Slow = iota // it gets everything, late; a gap notice if that is no longer kept
-	Latest              // it gets only the newest message of each topic and key
-	Cut                 // it is closed once it stands before what is kept
+	CatchUp Slow = iota + 1 // it gets everything, late; a gap notice if that is no longer kept
+	Latest                  // it gets only the newest message of each topic and key
+	Cut                     // it is closed once it stands before what is kept
 )
 
-var slowNames = [...]string{"catch-up", "latest", "close"}
+var slowNames = [...]string{"", "catch-up", "latest", "close"}
 
 func (s Slow) String() string { return slowNames[s] }
 

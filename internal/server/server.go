@@ -10,14 +10,12 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
@@ -83,23 +81,31 @@ func streamOptions(s *config.Settings, e *stream.Engine, log *slog.Logger) strea
 }
 
 func hubOptions(s *config.Settings, streams stream.Options) hub.Options {
+	policy, _ := hub.ParsePolicy(s.Hub.Policy) // config knows the words
+	slow, _ := hub.ParseSlow(s.Hub.Slow)
 	o := hub.Options{
-		Stream:   streams,
-		Policy:   map[string]hub.Policy{"all": hub.All, "diff": hub.Diff, "reset": hub.Reset}[s.Hub.Policy],
-		Slow:     map[string]hub.SlowPolicy{"catch-up": hub.CatchUp, "latest": hub.Latest, "close": hub.Cut}[s.Hub.Slow],
+		Stream: streams, Policy: policy, Slow: slow,
 		MaxBytes: int(s.Hub.MaxMessage), MaxTopics: s.Hub.MaxTopicsPerReader,
 	}
 	h := s.History
 	o.History = eventlog.Options{
-		Default:    eventlog.Retention{MaxEntries: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes},
+		Default:    retention(h.MaxMessages, h.MaxAge, h.MaxBytes),
 		TotalBytes: h.TotalBytes, MaxTopics: h.MaxTopics,
 	}
 	for _, r := range h.Topics {
-		o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: r.Topic,
-			Retention: eventlog.Retention{MaxEntries: r.MaxMessages, MaxAge: r.MaxAge, MaxBytes: r.MaxBytes}})
+		o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: r.Topic, Retention: retention(r.MaxMessages, r.MaxAge, r.MaxBytes)})
 	}
 	o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: statsTopic, Retention: eventlog.Retention{MaxEntries: statsKept}})
 	return o
+}
+
+// retention maps settings to package eventlog, where no limit at all would mean
+// the default limits.
+func retention(messages int, age time.Duration, bytes int64) eventlog.Retention {
+	if messages == 0 && age == 0 && bytes == 0 {
+		messages = math.MaxInt
+	}
+	return eventlog.Retention{MaxEntries: messages, MaxAge: age, MaxBytes: bytes}
 }
 
 // Start binds every listener, or none.
@@ -108,27 +114,12 @@ func (s *Server) Start() error {
 		ln, err := listen(l)
 		if err != nil {
 			s.closeListeners()
+			s.listeners = nil
 			return fmt.Errorf("listen on %s: %w", l, err)
 		}
 		s.listeners = append(s.listeners, bound{Listener: l, net: ln, http: s.httpServer(l)})
 	}
 	return nil
-}
-
-// listen binds one address. A socket file that nobody listens on is replaced.
-func listen(l config.Listener) (net.Listener, error) {
-	ln, err := net.Listen(l.Network, l.Address)
-	if l.Network != "unix" || !errors.Is(err, syscall.EADDRINUSE) {
-		return ln, err
-	}
-	if nc, dialErr := net.Dial("unix", l.Address); dialErr == nil {
-		nc.Close()
-		return nil, err
-	}
-	if err := os.Remove(l.Address); err != nil {
-		return nil, err
-	}
-	return net.Listen(l.Network, l.Address)
 }
 
 func (s *Server) httpServer(l config.Listener) *http.Server {
@@ -158,27 +149,31 @@ func (s *Server) Listeners() []Listener {
 }
 
 // Run serves until ctx ends or a listener fails, then drains, and returns when
-// every goroutine of the server has ended.
+// every goroutine of the server has ended. That ctx ended is no error, whatever
+// its cause.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if s.page != nil {
 		s.background.Go(func() { s.publishStats(ctx) })
 	}
+	failed := make(chan error, len(s.listeners))
 	for _, b := range s.listeners {
 		s.background.Go(func() {
 			if err := b.http.Serve(b.net); ctx.Err() == nil {
-				stop(fmt.Errorf("serve %s: %w", b.Listener, err))
+				failed <- fmt.Errorf("serve %s: %w", b.Listener, err)
 			}
 		})
 	}
-	<-ctx.Done()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		stop()
+	}
 	s.drain()
 	s.background.Wait()
-	if cause := context.Cause(ctx); cause != ctx.Err() {
-		return cause
-	}
-	return nil
+	return err
 }
 
 func (s *Server) closeListeners() {

@@ -2,19 +2,27 @@
 //
 //	GET    /v1/topics/{topic...}   follow one topic or pattern
 //	POST   /v1/topics/{topic...}   publish the body
-//	HEAD   /v1/topics/{topic...}   what is kept of a topic
+//	HEAD   /v1/topics/{topic...}   what is kept of a topic or pattern
 //	DELETE /v1/topics/{topic...}   forget it
-//	GET    /v1/events?topic=…      follow several; POST with a form body does the same
+//	GET    /v1/events?topic=…      follow several; QUERY or POST with a form body do the same
+//	HEAD   /v1/events?topic=…      what is kept of several
 //	POST   /v1/events              publish many, as JSON lines
 //
 // [New] makes the handler. Errors are problem documents (RFC 9457) with a stable
 // code. It may serve any number of requests at once.
+//
+// A page of another origin can make a browser send a POST without asking first,
+// also to a server on loopback. Methods that change something are therefore
+// refused to pages of other origins, unless the options of the hub's streams allow
+// the origin. A page that reaches the server by a host name of its own (DNS
+// rebinding) is of the same origin and is not held off.
 package native
 
 import (
+	"context"
 	"net/http"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"github.com/weirstream/weir/hub"
 )
@@ -24,24 +32,49 @@ const Reserved = "weir/"
 
 // Options configure the handler.
 type Options struct {
-	MaxBytes int // of one message's data, as in hub.Options; for reading bodies
+	MaxBytes int // of one message's data, as in hub.Options; 0: 1 MiB
 }
 
 // A Handler serves a hub.
 type Handler struct {
-	hub      *hub.Hub
-	opts     Options
-	draining atomic.Bool
+	hub    *hub.Hub
+	opts   Options
+	origin http.CrossOriginProtection
+
+	publishing, polling phase
 }
 
+// A phase is the time during which something is done. Its context ends with it.
+type phase struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func newPhase() phase {
+	ctx, end := context.WithCancel(context.Background())
+	return phase{ctx, end}
+}
+
+func (p phase) over() bool { return p.Err() != nil }
+
 // New returns the handler of h.
-func New(h *hub.Hub, o Options) *Handler { return &Handler{hub: h, opts: o} }
+func New(h *hub.Hub, o Options) *Handler {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 1 << 20
+	}
+	return &Handler{hub: h, opts: o, publishing: newPhase(), polling: newPhase()}
+}
 
 // Drain refuses publishing from now on, because the server is about to stop.
-func (h *Handler) Drain() { h.draining.Store(true) }
+// Requests that publish line by line are answered.
+func (h *Handler) Drain() { h.publishing.end() }
 
 // Draining reports whether Drain was called.
-func (h *Handler) Draining() bool { return h.draining.Load() }
+func (h *Handler) Draining() bool { return h.publishing.over() }
+
+// EndPolls answers the long polls that wait, with what there is; later ones do
+// not wait.
+func (h *Handler) EndPolls() { h.polling.end() }
 
 const (
 	topicsPath = "/v1/topics/"
@@ -51,54 +84,100 @@ const (
 // ServeHTTP implements [http.Handler]. It does not clean paths: a topic is what
 // the path says, or an error.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodOptions || r.Header["Origin"] != nil {
-		if h.hub.Preflight(w, r) {
-			return
-		}
+	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	if (preflight || r.Method != http.MethodOptions) && h.hub.Preflight(w, r) {
+		return
 	}
-	var err error
-	switch name, ok := strings.CutPrefix(r.URL.Path, topicsPath); {
-	case ok:
-		err = h.topic(w, r, name)
-	case r.URL.Path == eventsPath:
-		err = h.events(w, r)
-	default:
-		err = problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + quote(r.URL.Path)}
+	err := h.checkOrigin(w, r)
+	if err == nil {
+		err = h.route(w, r)
 	}
 	if err != nil {
+		stopReading(w, r)
 		writeProblem(w, err)
 	}
 }
 
+// checkOrigin refuses what a page of an origin that is not allowed asks to change.
+// For one that is, Preflight has set the CORS headers.
+func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
+	if w.Header().Get("Access-Control-Allow-Origin") != "" {
+		w.Header().Set("Access-Control-Expose-Headers",
+			"Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id")
+		return nil
+	}
+	if h.origin.Check(r) == nil {
+		return nil
+	}
+	return problem{Status: http.StatusForbidden, Code: "cross_origin",
+		Detail: "a page of another origin, " + quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
+}
+
+// route finds the resource.
+func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
+	name, ok := strings.CutPrefix(r.URL.Path, topicsPath)
+	switch {
+	case ok:
+		return h.topic(w, r, name)
+	case r.URL.Path == eventsPath:
+		return h.events(w, r)
+	}
+	return problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + quote(r.URL.Path)}
+}
+
 // topic serves /v1/topics/{topic...}.
 func (h *Handler) topic(w http.ResponseWriter, r *http.Request, name string) error {
-	switch r.Method {
-	case http.MethodGet:
-		return h.subscribe(w, r, r.URL.Query(), []string{name})
-	case http.MethodPost:
-		return h.publish(w, r, name)
-	case http.MethodHead:
-		return h.describe(w, name)
-	case http.MethodDelete:
-		return h.forget(w, name)
+	q, err := query(r)
+	if err != nil {
+		return err
 	}
-	return notAllowed(w, r, "GET, POST, HEAD, DELETE, OPTIONS")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return h.subscribe(w, r, q, readParams, []string{name})
+	case http.MethodPost:
+		return h.publish(w, r, q, name)
+	case http.MethodDelete:
+		return h.forget(w, q, name)
+	}
+	return otherMethod(w, r, "GET, HEAD, POST, DELETE, OPTIONS")
 }
 
 // events serves /v1/events.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
-	switch r.Method {
-	case http.MethodGet:
-		q := r.URL.Query()
-		return h.subscribe(w, r, q, q["topic"])
-	case http.MethodPost, "QUERY":
-		return h.post(w, r)
+	q, err := query(r)
+	if err != nil {
+		return err
 	}
-	return notAllowed(w, r, "GET, POST, QUERY, OPTIONS")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return h.subscribe(w, r, q, selectParams, q["topic"])
+	case http.MethodPost, "QUERY":
+		return h.post(w, r, q)
+	}
+	return otherMethod(w, r, "GET, HEAD, POST, QUERY, OPTIONS")
 }
 
-func notAllowed(w http.ResponseWriter, r *http.Request, allow string) error {
+// otherMethod answers OPTIONS, and refuses other methods.
+func otherMethod(w http.ResponseWriter, r *http.Request, allow string) error {
 	w.Header().Set("Allow", allow)
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	return problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
 		Detail: "method " + quote(r.Method) + " is not possible here; possible are " + allow}
+}
+
+// unreadGrace is how long a client that was refused may go on sending.
+const unreadGrace = 2 * time.Second
+
+// stopReading lets a refusal go out although the client is still sending: net/http
+// would first wait for the rest of the body, or for 256 KiB of it.
+func stopReading(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // best effort: HTTP/2 needs neither
+	_ = rc.SetReadDeadline(time.Now().Add(unreadGrace))
 }

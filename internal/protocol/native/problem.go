@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/sse"
 )
 
 // A problem is an error as the client sees it.
@@ -20,8 +23,8 @@ type problem struct {
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 	Limit     int    `json:"limit,omitempty"`
-	Line      int    `json:"line,omitempty"`
-	Published *int   `json:"published,omitempty"` // lines before the bad one, which are kept
+	Line      int    `json:"line,omitempty"`      // the first that was not published, from 1
+	Published *int   `json:"published,omitempty"` // lines before it, which are kept
 	LastID    string `json:"last_id,omitempty"`
 }
 
@@ -31,6 +34,10 @@ func (p problem) Error() string { return p.Code + ": " + p.Detail }
 func badRequest(code, detail string) problem {
 	return problem{Status: http.StatusBadRequest, Code: code, Detail: detail}
 }
+
+// errStopping refuses changes while the server stops.
+var errStopping = problem{Status: http.StatusServiceUnavailable, Code: "unavailable",
+	Detail: "the server is stopping; try again in a moment"}
 
 // statuses maps the hub's errors. The first that matches counts.
 var statuses = []struct {
@@ -43,36 +50,87 @@ var statuses = []struct {
 	{hub.ErrPattern, http.StatusBadRequest, "bad_pattern"},
 	{hub.ErrID, http.StatusBadRequest, "bad_id"},
 	{hub.ErrType, http.StatusBadRequest, "bad_type"},
-	{hub.ErrClosed, http.StatusServiceUnavailable, "unavailable"},
 }
 
 // asProblem turns any error into a problem. Errors it does not know are the
 // server's fault, and their text is not for the client.
 func asProblem(err error) problem {
-	var p problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[problem](err); ok {
 		return p
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
-			return problem{Status: s.status, Code: s.code, Detail: err.Error()}
+			p := problem{Status: s.status, Code: s.code, Detail: withoutPackages(err)}
+			if s.err == hub.ErrTooLarge {
+				p.Limit = limitIn(p.Detail)
+			}
+			return p
 		}
 	}
+	if errors.Is(err, hub.ErrClosed) {
+		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the server is stopping"}
+	}
 	return problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server could not do this"}
+}
+
+// sentinels begin the error texts of the packages below. The code of a problem
+// says the same.
+var sentinels = []error{hub.ErrTooLarge, hub.ErrTopic, hub.ErrPattern, hub.ErrID, hub.ErrType, eventlog.ErrID, sse.ErrField}
+
+// withoutPackages returns the text of err without the sentinels it begins with.
+func withoutPackages(err error) string {
+	text := err.Error()
+	for i := 0; i < len(sentinels); i++ {
+		if rest, ok := strings.CutPrefix(text, sentinels[i].Error()+": "); ok {
+			text, i = rest, -1 // look for all of them again
+		}
+	}
+	return text
+}
+
+// limitIn returns the number that the hub's errors about size end with, as in
+// "message is 70000 bytes, limit 65536", or 0.
+func limitIn(text string) int {
+	n, err := strconv.Atoi(text[strings.LastIndexByte(text, ' ')+1:])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func writeProblem(w http.ResponseWriter, err error) {
 	p := asProblem(err)
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h := answerHeader(w, "application/problem+json")
 	if p.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client may be gone
+	encode(w, p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	answerHeader(w, "application/json")
+	w.WriteHeader(status)
+	encode(w, v)
+}
+
+// answerHeader sets what all answers that are no streams have in common.
+func answerHeader(w http.ResponseWriter, contentType string) http.Header {
+	h := w.Header()
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+		h.Set("X-Content-Type-Options", "nosniff")
+	}
+	h.Set("Cache-Control", "no-store")
+	return h
+}
+
+// encode writes v for readers that are no HTML pages.
+func encode(w http.ResponseWriter, v any) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client may be gone
 }
 
 // quote quotes input for an error text, shortened.
@@ -82,7 +140,7 @@ func quote(s string) string {
 		return strconv.Quote(s)
 	}
 	cut := longest
-	for !utf8.RuneStart(s[cut]) {
+	for cut > longest-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
 	return strconv.Quote(s[:cut]) + "…"

@@ -1,7 +1,7 @@
 package native
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,27 +12,26 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/topic"
 )
 
 var publishParams = []string{"type", "id", "key", "retry"}
 
 // publish publishes the request's body, whatever its type, to one topic.
-func (h *Handler) publish(w http.ResponseWriter, r *http.Request, name string) error {
-	q := r.URL.Query()
+func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, name string) error {
 	if err := h.mayPublish(name); err != nil {
 		return err
 	}
-	if err := onlyParams(q, publishParams); err != nil {
-		return err
-	}
-	m := hub.Message{Topics: []string{name}, Type: q.Get("type"), ID: q.Get("id"), Key: q.Get("key")}
-	var err error
-	if m.Retry, err = retryParam(q); err != nil {
+	m, err := message(q, name)
+	if err != nil {
 		return err
 	}
 	if m.Data, err = h.body(w, r); err != nil {
+		return err
+	}
+	// Once more: what is published after the readers were told to go is lost.
+	if err := h.mayPublish(name); err != nil {
 		return err
 	}
 	id, err := h.hub.Publish(r.Context(), m)
@@ -44,10 +43,23 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, name string) e
 	return nil
 }
 
+// message reads all of a message but its data.
+func message(q url.Values, name string) (m hub.Message, err error) {
+	if err := onlyParams(q, publishParams); err != nil {
+		return m, err
+	}
+	m = hub.Message{Topics: []string{name}, Type: q.Get("type"), ID: q.Get("id")}
+	if m.Key, err = textParam(q, "key"); err != nil {
+		return m, err
+	}
+	m.Retry, err = retryParam(q)
+	return m, err
+}
+
 // mayPublish refuses what no client may publish to, and all while draining.
 func (h *Handler) mayPublish(names ...string) error {
-	if h.draining.Load() {
-		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the server is stopping; publish again in a moment"}
+	if h.Draining() {
+		return errStopping
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, Reserved) {
@@ -59,21 +71,43 @@ func (h *Handler) mayPublish(names ...string) error {
 
 // body reads the whole body, up to the limit of one message.
 func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limit := h.opts.MaxBytes
+	if err := identity(r); err != nil {
+		return nil, err
+	}
+	return readBody(w, r, "message", h.opts.MaxBytes)
+}
+
+// readBody reads the whole body. One that says that it is too large is not read.
+func readBody(w http.ResponseWriter, r *http.Request, what string, limit int) ([]byte, error) {
+	if r.ContentLength > int64(limit) {
+		return nil, tooLarge(fmt.Sprintf("%s is %d bytes, limit %d", what, r.ContentLength, limit), limit)
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, h.tooLarge("message is larger than the limit", limit)
-	case err != nil:
-		return nil, badRequest("bad_body", "the body ended early")
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge(fmt.Sprintf("%s is more than %d bytes, the limit", what, limit), limit)
+	}
+	if err != nil {
+		return nil, badRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
 	}
 	return data, nil
 }
 
-func (h *Handler) tooLarge(what string, limit int) problem {
-	return problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Limit: limit,
-		Detail: fmt.Sprintf("%s of %d bytes", what, limit)}
+func tooLarge(detail string, limit int) problem {
+	return problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Limit: limit, Detail: detail}
+}
+
+// identity refuses bodies that would have to be decompressed: readers would get
+// what they cannot read.
+func identity(r *http.Request) error {
+	coding := strings.Join(r.Header["Content-Encoding"], ", ")
+	if coding == "" || strings.EqualFold(coding, "identity") {
+		return nil
+	}
+	return unsupported("Content-Encoding is " + quote(coding) + ": send the body as it is")
+}
+
+func unsupported(detail string) problem {
+	return problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: detail}
 }
 
 // maxRetry bounds the reconnection time that a publisher may ask for.
@@ -90,77 +124,61 @@ func retryParam(q url.Values) (time.Duration, error) {
 	return 0, badRequest("bad_parameter", "retry is "+quote(q.Get("retry"))+": want milliseconds from 0 to "+strconv.FormatInt(maxRetry.Milliseconds(), 10))
 }
 
-// post serves POST /v1/events: a form subscribes, JSON lines publish.
-func (h *Handler) post(w http.ResponseWriter, r *http.Request) error {
+// post serves POST and QUERY /v1/events: a form subscribes, JSON lines, which a
+// body without a type is taken for, publish.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) error {
+	if err := identity(r); err != nil {
+		return err
+	}
 	contentType := r.Header.Get("Content-Type")
-	t, _, _ := mime.ParseMediaType(contentType)
+	t, params, _ := mime.ParseMediaType(contentType)
+	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") {
+		return unsupported("Content-Type is " + quote(contentType) + ": want UTF-8")
+	}
 	switch t {
 	case "application/x-www-form-urlencoded":
-		return h.subscribeForm(w, r)
-	case "application/x-ndjson", "application/json", "application/jsonl", "application/json-lines":
-		if r.Method == http.MethodPost {
-			return h.publishLines(w, r)
+		return h.subscribeForm(w, r, q)
+	case "application/x-ndjson", "application/json", "application/jsonl", "application/json-lines", "":
+		if r.Method == http.MethodPost && (t != "" || contentType == "") {
+			return h.publishLines(w, r, q)
 		}
 	}
-	return problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-		Detail: "Content-Type is " + quote(contentType) + ": send JSON lines as application/x-ndjson to publish, or application/x-www-form-urlencoded to subscribe"}
+	return unsupported("Content-Type is " + quote(contentType) + ": send JSON lines as application/x-ndjson to publish, or application/x-www-form-urlencoded to subscribe")
 }
 
-// maxForm bounds the form of a subscription.
+// maxForm bounds the form of a subscription, in bytes.
 const maxForm = 256 << 10
 
-func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request) error {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request, q url.Values) error {
+	data, err := readBody(w, r, "form", maxForm)
 	if err != nil {
-		return h.tooLarge("the form is larger than the limit", maxForm)
+		return err
 	}
-	q, err := url.ParseQuery(string(data))
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return unsupported("the body looks like JSON lines, but Content-Type says that it is a form: to publish, send the header Content-Type: application/x-ndjson")
+	}
+	fields, err := url.ParseQuery(string(data))
 	if err != nil {
 		return badRequest("bad_parameter", "the form cannot be read: "+err.Error())
 	}
-	for name, values := range r.URL.Query() {
+	for name, values := range fields {
 		q[name] = append(q[name], values...)
 	}
-	return h.subscribe(w, r, q, q["topic"])
-}
-
-// describe answers HEAD: what is kept of a topic.
-func (h *Handler) describe(w http.ResponseWriter, name string) error {
-	sel, err := eventlog.Select(name)
-	if err != nil {
-		return badRequest("bad_pattern", err.Error())
-	}
-	log := h.hub.Log()
-	b := log.Bounds(sel)
-	head := w.Header()
-	if b.Entries > 0 {
-		head.Set("Weir-Oldest-Id", eventlog.FormatID(log.Epoch(), b.Oldest))
-		head.Set("Weir-Newest-Id", eventlog.FormatID(log.Epoch(), b.Newest))
-	}
-	head.Set("Weir-Messages", strconv.Itoa(b.Entries))
-	head.Set("Weir-Bytes", strconv.FormatInt(b.Bytes, 10))
-	head.Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	return nil
+	return h.subscribe(w, r, q, selectParams, q["topic"])
 }
 
 // forget answers DELETE.
-func (h *Handler) forget(w http.ResponseWriter, name string) error {
+func (h *Handler) forget(w http.ResponseWriter, q url.Values, name string) error {
 	if err := h.mayPublish(name); err != nil {
 		return err
 	}
-	if _, err := eventlog.Select(name); err != nil || strings.Contains(name, "*") {
-		return badRequest("bad_topic", "topic "+quote(name)+": want the name of one topic")
+	if err := onlyParams(q, nil); err != nil {
+		return err
+	}
+	if err := topic.Check(name); err != nil {
+		return badRequest("bad_topic", err.Error())
 	}
 	h.hub.Log().Forget(name)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
 }

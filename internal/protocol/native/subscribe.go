@@ -1,27 +1,34 @@
 package native
 
 import (
+	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/media"
 )
 
-// subscribeParams are the parameters of a subscription.
-var subscribeParams = []string{"topic", "since", "last", "policy", "slow", "envelope", "wait",
-	"last_event_id", "lastEventID", "lastEventId", "Last-Event-ID"}
+var (
+	// startParams say where a reader starts. A request has one of them.
+	startParams = []string{"last_event_id", "lastEventID", "lastEventId", "Last-Event-ID", "since", "last"}
+	// readParams are the parameters of a reader of one topic.
+	readParams = append([]string{"policy", "slow", "envelope", "wait"}, startParams...)
+	// selectParams are those of a reader that names its topics.
+	selectParams = append([]string{"topic"}, readParams...)
+)
 
 // maxWait bounds a long poll, so that a forgotten one does not stay for ever.
 const maxWait = 5 * time.Minute
 
-// subscribe answers with a stream of topics, or with one poll.
-func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values, topics []string) error {
-	if err := onlyParams(q, subscribeParams); err != nil {
+// subscribe answers with a stream of topics, or with one poll; or, to HEAD, with
+// what is kept of them.
+func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values, known, topics []string) error {
+	if err := onlyParams(q, known); err != nil {
 		return err
 	}
 	if len(topics) == 0 {
@@ -31,8 +38,14 @@ func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values
 	if err != nil {
 		return err
 	}
-	if q.Has("wait") {
-		return h.poll(w, r, q.Get("wait"), sub)
+	wait, err := waitParam(q)
+	switch {
+	case err != nil:
+		return err
+	case r.Method == http.MethodHead:
+		return h.describe(w, sub)
+	case q.Has("wait"):
+		return h.poll(w, r, wait, sub)
 	}
 	return h.hub.Serve(w, r, sub)
 }
@@ -49,16 +62,36 @@ func subscription(r *http.Request, q url.Values, topics []string) (sub hub.Subsc
 	if sub.Slow, err = choice(q, "slow", hub.CatchUp, hub.Latest, hub.Cut); err != nil {
 		return sub, err
 	}
-	if sub.From, err = hub.RequestStart(r.Header, q); err != nil {
-		return sub, badRequest("bad_parameter", err.Error())
+	sub.From, err = start(r.Header, q)
+	return sub, err
+}
+
+// start reads where to start. The header wins over the query: a browser that
+// comes back repeats the URL and adds it. The query itself must say one thing; an
+// empty ID says nothing, so that a page need not leave it out.
+func start(header http.Header, q url.Values) (hub.Start, error) {
+	said := ""
+	for _, name := range startParams {
+		if !q.Has(name) || q.Get(name) == "" && name != "since" && name != "last" {
+			continue
+		}
+		if said != "" {
+			return hub.Start{}, badRequest("bad_parameter", said+" and "+name+" both say where to start: want one of them")
+		}
+		said = name
 	}
-	return sub, nil
+	from, err := hub.RequestStart(header, q)
+	if err != nil {
+		return from, badRequest("bad_parameter", err.Error())
+	}
+	return from, nil
 }
 
 // offers are the media types of the wire forms, the preferred one first.
 var offers = []string{"text/event-stream", "application/x-ndjson", "text/plain"}
 
-// form chooses the wire form.
+// form chooses the wire form. JSON lines are envelopes anyway, and plain text has
+// none.
 func form(r *http.Request, q url.Values) (hub.Form, error) {
 	envelope, err := boolParam(q, "envelope")
 	if err != nil {
@@ -80,62 +113,50 @@ func form(r *http.Request, q url.Values) (hub.Form, error) {
 	return hub.Events, nil
 }
 
-// poll answers a long poll.
-func (h *Handler) poll(w http.ResponseWriter, r *http.Request, wait string, sub hub.Subscription) error {
-	d, err := time.ParseDuration(wait)
-	if err != nil || d < 0 || d > maxWait {
-		return badRequest("bad_parameter", "wait is "+quote(wait)+": want a duration from 0s to "+maxWait.String())
+func waitParam(q url.Values) (time.Duration, error) {
+	d, err := time.ParseDuration(q.Get("wait"))
+	if q.Has("wait") && (err != nil || d < 0 || d > maxWait) {
+		return 0, badRequest("bad_parameter", "wait is "+quote(q.Get("wait"))+": want a duration from 0s to "+maxWait.String())
 	}
-	body, lastID, err := h.hub.Poll(r.Context(), sub, d)
+	return d, nil
+}
+
+// pollTypes are the content types of polls, by form.
+var pollTypes = [...]string{hub.Events: "text/event-stream", hub.Envelope: "text/event-stream",
+	hub.Lines: "application/x-ndjson", hub.Text: "text/plain; charset=utf-8"}
+
+// poll answers a long poll.
+func (h *Handler) poll(w http.ResponseWriter, r *http.Request, wait time.Duration, sub hub.Subscription) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.polling, cancel)()
+	body, lastID, err := h.hub.Poll(ctx, sub, wait)
 	if err != nil {
 		return err
 	}
-	head := w.Header()
-	head.Set("Content-Type", offers[[...]int{hub.Events: 0, hub.Envelope: 0, hub.Lines: 1, hub.Text: 2}[sub.Form]])
-	head.Set("Cache-Control", "no-store")
-	head.Set("X-Content-Type-Options", "nosniff")
+	head := answerHeader(w, pollTypes[sub.Form])
+	head.Add("Vary", "Accept")
 	head.Set("Weir-Last-Event-Id", lastID)
 	head.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the client may be gone
 	return nil
 }
 
-// onlyParams refuses parameters that mean nothing here: a misspelt one would
-// silently change what the reader gets.
-func onlyParams(q url.Values, known []string) error {
-	for name := range q {
-		if !slices.Contains(known, name) {
-			return badRequest("unknown_parameter", "unknown parameter "+quote(name)+"; known are "+strings.Join(known, ", "))
-		}
-	}
-	return nil
-}
-
-// choice reads a parameter that is one of several words. It is nil if absent.
-func choice[T interface {
-	comparable
-	String() string
-}](q url.Values, name string, values ...T) (*T, error) {
-	if !q.Has(name) {
-		return nil, nil
-	}
-	var words []string
-	for _, v := range values {
-		if v.String() == q.Get(name) {
-			return &v, nil
-		}
-		words = append(words, v.String())
-	}
-	return nil, badRequest("bad_parameter", name+" is "+quote(q.Get(name))+": want "+strings.Join(words, ", "))
-}
-
-func boolParam(q url.Values, name string) (bool, error) {
-	if !q.Has(name) {
-		return false, nil
-	}
-	b, err := strconv.ParseBool(q.Get(name))
+// describe answers HEAD: what is kept of the topics.
+func (h *Handler) describe(w http.ResponseWriter, sub hub.Subscription) error {
+	sel, err := eventlog.Select(sub.Topics...)
 	if err != nil {
-		return false, badRequest("bad_parameter", name+" is "+quote(q.Get(name))+": want true or false")
+		return problem{Status: http.StatusBadRequest, Code: "bad_pattern", Detail: withoutPackages(err)}
 	}
-	return b, nil
+	log := h.hub.Log()
+	b := log.Bounds(sel)
+	head := answerHeader(w, "")
+	if b.Entries > 0 {
+		head.Set("Weir-Oldest-Id", eventlog.FormatID(log.Epoch(), b.Oldest))
+		head.Set("Weir-Newest-Id", eventlog.FormatID(log.Epoch(), b.Newest))
+	}
+	head.Set("Weir-Messages", strconv.Itoa(b.Entries))
+	head.Set("Weir-Bytes", strconv.FormatInt(b.Bytes, 10))
+	w.WriteHeader(http.StatusOK)
+	return nil
 }

@@ -1,0 +1,117 @@
+package native
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weirstream/weir/hub"
+)
+
+// A wireMessage is one JSON line of a publisher.
+type wireMessage struct {
+	Topic  *string         `json:"topic"`
+	Topics []string        `json:"topics"`
+	Data   json.RawMessage `json:"data"`
+	Base64 bool            `json:"base64"`
+	Type   string          `json:"type"`
+	ID     string          `json:"id"`
+	Key    string          `json:"key"`
+	Retry  int64           `json:"retry"`
+}
+
+// parseLine reads one message, which the hub has yet to check. The result does
+// not share memory with line.
+func parseLine(line []byte) (hub.Message, error) {
+	if !utf8.Valid(line) {
+		return hub.Message{}, badRequest("bad_json", "the line is not UTF-8; send other bytes as base64")
+	}
+	if !bytes.HasPrefix(line, []byte("{")) {
+		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("the line is not a JSON object: it begins with %.16q", line))
+	}
+	var w wireMessage
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
+		return hub.Message{}, badRequest("bad_json", jsonDetail(err))
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("more than one JSON object in a line: the first ends at byte %d", dec.InputOffset()))
+	}
+	return w.message()
+}
+
+// jsonDetail says what package json says, in terms of the line.
+func jsonDetail(err error) string {
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("%v at byte %d", e, e.Offset)
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("field %q is %s, want %s", e.Field, e.Value, wanted(e.Type))
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the line ends within its JSON object"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ") // an unknown field
+}
+
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "array of strings"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int64:
+		return "whole number"
+	}
+	return "string"
+}
+
+func (w *wireMessage) message() (m hub.Message, err error) {
+	if w.Topic != nil {
+		w.Topics = append([]string{*w.Topic}, w.Topics...)
+	}
+	if len(w.Topics) == 0 {
+		return m, badRequest("bad_topic", `no topic: want "topic" or "topics"`)
+	}
+	if w.Retry < 0 || w.Retry > maxRetry.Milliseconds() {
+		return m, badRequest("bad_parameter", fmt.Sprintf("retry is %d: want milliseconds from 0 to %d", w.Retry, maxRetry.Milliseconds()))
+	}
+	m = hub.Message{Topics: w.Topics, Type: w.Type, ID: w.ID, Key: w.Key, Retry: time.Duration(w.Retry) * time.Millisecond}
+	m.Data, err = w.data()
+	return m, err
+}
+
+// data returns the payload: the text of a JSON string, its bytes if base64 is
+// set, or any other JSON value as compact text.
+func (w *wireMessage) data() ([]byte, error) {
+	switch {
+	case len(w.Data) == 0:
+		return []byte{}, nil
+	case w.Data[0] != '"' && w.Base64:
+		return nil, badRequest("bad_json", "base64 is set, but data is not a string")
+	case w.Data[0] != '"':
+		var b bytes.Buffer
+		err := json.Compact(&b, w.Data)
+		return b.Bytes(), err
+	}
+	var s string
+	if err := json.Unmarshal(w.Data, &s); err != nil {
+		return nil, badRequest("bad_json", jsonDetail(err))
+	}
+	if !w.Base64 {
+		return []byte(s), nil
+	}
+	data, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, badRequest("bad_json", "data is not base64: "+err.Error())
+	}
+	return data, nil
+}
