@@ -1,13 +1,12 @@
 package stream
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/weirstream/weir/internal/handover"
 	"github.com/weirstream/weir/internal/loop"
 )
 
@@ -18,15 +17,15 @@ func (c *Conn) Reuse(fd int) {
 	if err != nil {
 		return
 	}
-	prefix := c.leftover
-	if len(prefix) == 0 {
-		prefix = c.opener.opts.Engine.parked.await(nc, c.server)
+	unread := c.leftover
+	if len(unread) == 0 {
+		unread = c.opener.opts.Engine.parked.await(nc, c.server)
 	}
-	if len(prefix) == 0 {
+	if len(unread) == 0 {
 		nc.Close()
 		return
 	}
-	_ = c.server.Serve(&oneConn{conn: &prefixConn{Conn: nc, prefix: prefix}}) // returns once it has accepted, or refused
+	handover.Return(c.server, nc, unread)
 }
 
 // parked are connections between an ended stream and the next request. Their
@@ -70,50 +69,4 @@ func (p *parked) close(srv *http.Server) {
 			nc.Close()
 		}
 	}
-}
-
-// oneConn is a listener that accepts one connection.
-type oneConn struct{ conn net.Conn }
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if l.conn == nil {
-		return nil, net.ErrClosed
-	}
-	nc := l.conn
-	l.conn = nil
-	return nc, nil
-}
-
-func (l *oneConn) Close() error {
-	if l.conn != nil {
-		return l.conn.Close()
-	}
-	return nil
-}
-
-func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
-
-// prefixConn first reads what an earlier owner has read already.
-type prefixConn struct {
-	net.Conn
-	prefix []byte
-}
-
-// SyscallConn lets the connection be taken over again. By then net/http has read
-// the prefix: it is no longer than the buffer that it came from.
-func (p *prefixConn) SyscallConn() (syscall.RawConn, error) {
-	sc, ok := p.Conn.(syscall.Conn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return sc.SyscallConn()
-}
-
-func (p *prefixConn) Read(b []byte) (int, error) {
-	if len(p.prefix) == 0 {
-		return p.Conn.Read(b)
-	}
-	n := copy(b, p.prefix)
-	p.prefix = p.prefix[n:]
-	return n, nil
 }

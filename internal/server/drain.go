@@ -16,19 +16,24 @@ func (s *Server) drain() {
 	s.closeListeners()
 	s.native.Drain()
 	s.traffic.waitPublishing(ctx)
-	s.engine.End(s.settings.Drain.Window)
-	s.waitStreams(ctx)
+	s.native.EndPolls()
+	s.endStreams(ctx)
 	s.shutdownHTTP(ctx)
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("close the log", "error", err)
 	}
 }
 
-// waitStreams waits until the streams have ended.
-func (s *Server) waitStreams(ctx context.Context) {
+// endStreams ends the streams and waits until they have ended. Meanwhile requests
+// on connections that are open may begin new ones, which are ended as well.
+func (s *Server) endStreams(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for s.engine.Len() > 0 {
+	for {
+		s.engine.End(s.settings.Drain.Window)
+		if s.engine.Len() == 0 {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

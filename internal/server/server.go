@@ -56,7 +56,11 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	srv.hub = h
-	srv.native = native.New(h, native.Options{MaxBytes: int(s.Hub.MaxMessage)})
+	srv.native = native.New(h, native.Options{
+		MaxBytes: int(s.Hub.MaxMessage),
+		Adopt:    true, // publishing to the log in memory does not block
+		Served:   func() { srv.traffic.requests.Add(1) },
+	})
 	if s.Page {
 		srv.page = dashboard.Handler(dashboard.Options{Stream: streams})
 	}
@@ -125,6 +129,7 @@ func (s *Server) Start() error {
 func (s *Server) httpServer(l config.Listener) *http.Server {
 	return &http.Server{
 		Handler:           s.traffic.count(s.route(l.Handler)),
+		ConnContext:       native.ConnContext,
 		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
 		IdleTimeout:       s.settings.HTTP.IdleTimeout,
 		MaxHeaderBytes:    int(s.settings.HTTP.MaxHeader),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/weirstream/weir/hub"
@@ -67,12 +68,13 @@ func (s *Server) counts() counts {
 	return counts{time.Now(), s.traffic.requests.Load(), s.traffic.errors.Load(), h.Published, h.Delivered}
 }
 
-// since returns the figures for the time from last to now.
+// since returns the figures for the time from last to now. A count may step back a
+// little, when a write that was counted falls short: no rate is below 0.
 func (now counts) since(last counts, m machine.Reading, connections int) stats {
 	seconds := now.at.Sub(last.at).Seconds()
-	rate := func(n int64) float64 { return float64(int64(10*float64(n)/seconds+0.5)) / 10 }
+	rate := func(n int64) float64 { return math.Round(10*float64(max(n, 0))/seconds) / 10 }
 	return stats{
-		Time: now.at.UnixMilli(), CPU: float64(int64(10*m.CPU+0.5)) / 10, MemUsed: m.MemUsed, MemTotal: m.MemTotal, RSS: m.RSS,
+		Time: now.at.UnixMilli(), CPU: math.Round(10*m.CPU) / 10, MemUsed: m.MemUsed, MemTotal: m.MemTotal, RSS: m.RSS,
 		Requests: rate(now.requests - last.requests), Errors: rate(now.errors - last.errors), Connections: connections,
 		Published: rate(now.published - last.published), Delivered: rate(now.delivered - last.delivered),
 	}

@@ -22,9 +22,11 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/intake"
 )
 
 // Reserved is the prefix of topics that only the server itself publishes to.
@@ -33,6 +35,12 @@ const Reserved = "weir/"
 // Options configure the handler.
 type Options struct {
 	MaxBytes int // of one message's data, as in hub.Options; 0: 1 MiB
+	// Adopt takes connections over from publishers that send one message after the
+	// other, if publishing does not block. The server must use [ConnContext], and
+	// Drain must be called before it stops.
+	Adopt bool
+	// Served is called for each request that was answered without net/http. It may be nil.
+	Served func()
 }
 
 // A Handler serves a hub.
@@ -40,6 +48,9 @@ type Handler struct {
 	hub    *hub.Hub
 	opts   Options
 	origin http.CrossOriginProtection
+
+	intake *intake.Server // nil: no connections are adopted
+	stamp  atomic.Pointer[stamp]
 
 	publishing, polling phase
 }
@@ -62,12 +73,24 @@ func New(h *hub.Hub, o Options) *Handler {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 20
 	}
-	return &Handler{hub: h, opts: o, publishing: newPhase(), polling: newPhase()}
+	if o.Served == nil {
+		o.Served = func() {}
+	}
+	handler := &Handler{hub: h, opts: o, publishing: newPhase(), polling: newPhase()}
+	if o.Adopt && intake.Supported {
+		handler.intake = intake.New(handler, intake.Options{})
+	}
+	return handler
 }
 
 // Drain refuses publishing from now on, because the server is about to stop.
-// Requests that publish line by line are answered.
-func (h *Handler) Drain() { h.publishing.end() }
+// Requests that publish line by line are answered, adopted connections closed.
+func (h *Handler) Drain() {
+	h.publishing.end()
+	if h.intake != nil {
+		h.intake.Close()
+	}
+}
 
 // Draining reports whether Drain was called.
 func (h *Handler) Draining() bool { return h.publishing.over() }

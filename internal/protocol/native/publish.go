@@ -38,8 +38,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, 
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", (&url.URL{Path: topicsPath + name}).EscapedPath())
-	writeJSON(w, http.StatusCreated, map[string]string{"id": id})
+	h.answer(w, r, name, id)
 	return nil
 }
 

@@ -1,0 +1,148 @@
+package native
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirstream/weir/internal/handover"
+	"github.com/weirstream/weir/internal/intake"
+	"github.com/weirstream/weir/internal/loop"
+)
+
+// A publisher that sends one message after the other on one connection is served
+// by package intake from its third request on, which costs less than half of what
+// net/http does. What it may do is the same: anything but a plain publish goes
+// back to net/http.
+
+// adoptAfter is how many requests net/http serves on a connection first: most
+// clients send only one.
+const adoptAfter = 2
+
+type servedKey struct{}
+
+// ConnContext is for [http.Server.ConnContext]; without it no connection is adopted.
+func ConnContext(ctx context.Context, nc net.Conn) context.Context {
+	if _, back := nc.(*handover.Conn); back { // it was given back once: let it be
+		return ctx
+	}
+	return context.WithValue(ctx, servedKey{}, new(atomic.Int32))
+}
+
+// answer sends the answer to a publish, and has the connection adopted if that
+// seems worth it.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, topic, id string) {
+	if h.intake != nil && h.worthAdopting(r) && h.adopt(w, r, topic, id) {
+		return
+	}
+	w.Header().Set("Location", location(topic))
+	writeJSON(w, http.StatusCreated, created{id})
+}
+
+func location(topic string) string { return (&url.URL{Path: topicsPath + topic}).EscapedPath() }
+
+func (h *Handler) worthAdopting(r *http.Request) bool {
+	served, ok := r.Context().Value(servedKey{}).(*atomic.Int32)
+	return ok && served.Add(1) > adoptAfter && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close && r.TLS == nil
+}
+
+// adopt answers and takes the connection over. It returns false, having done
+// nothing, if it cannot be taken over.
+func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic, id string) bool {
+	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return false
+	}
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	unread, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	unread = bytes.Clone(unread)
+	_ = nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	if _, err := nc.Write(h.appendCreated(nil, topic, id)); err != nil {
+		nc.Close()
+		return true
+	}
+	fd, err := loop.Detach(nc, time.Minute, time.Minute)
+	if err != nil {
+		handover.Return(srv, nc, unread)
+		return true
+	}
+	h.intake.Adopt(intake.Conn{FD: fd, Unread: unread, GiveBack: func(fd int, unread []byte) {
+		if nc, err := loop.Attach(fd); err == nil {
+			handover.Return(srv, nc, unread)
+		}
+	}})
+	return true
+}
+
+// Answer implements [intake.Handler]: it publishes one message. Whatever would be
+// an error is left to net/http, which finds the same error and words it.
+func (h *Handler) Answer(dst []byte, r *intake.Request) ([]byte, bool) {
+	name, ok := bytes.CutPrefix(r.Path, []byte(topicsPath))
+	if !ok || string(r.Method) != http.MethodPost || bytes.IndexByte(name, '%') >= 0 || len(r.Body) > h.opts.MaxBytes {
+		return dst, false
+	}
+	topic := string(name)
+	q, err := url.ParseQuery(string(r.Query))
+	if err != nil || h.mayPublish(topic) != nil {
+		return dst, false
+	}
+	m, err := message(q, topic)
+	if err != nil {
+		return dst, false
+	}
+	m.Data = bytes.Clone(r.Body)
+	id, err := h.hub.Publish(context.Background(), m)
+	if err != nil {
+		return dst, false
+	}
+	h.opts.Served()
+	return h.appendCreated(dst, topic, id), true
+}
+
+// created is the answer to a publish.
+type created struct {
+	ID string `json:"id"`
+}
+
+// appendCreated appends the response to a publish.
+func (h *Handler) appendCreated(dst []byte, topic, id string) []byte {
+	body, err := json.Marshal(created{id})
+	if err != nil {
+		panic("native: " + err.Error())
+	}
+	body = append(body, '\n')
+	dst = append(dst, "HTTP/1.1 201 Created\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nDate: "...)
+	dst = append(dst, h.date()...)
+	dst = append(dst, "\r\nLocation: "...)
+	dst = append(dst, location(topic)...)
+	dst = append(dst, "\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, body...)
+}
+
+// A stamp is a Date header and the second it holds for.
+type stamp struct {
+	second int64
+	text   string
+}
+
+// date returns the time for a Date header, formatted once a second.
+func (h *Handler) date() string {
+	now := time.Now()
+	if s := h.stamp.Load(); s != nil && s.second == now.Unix() {
+		return s.text
+	}
+	s := &stamp{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	h.stamp.Store(s)
+	return s.text
+}
