@@ -16,8 +16,10 @@ type group struct {
 	readers  int      // live and behind
 	live     []member // their position is the table's
 	pending  []*eventlog.Entry
-	last     time.Duration // when it was last written to
-	bytes    int64         // written to each member that was live all the time
+
+	pendingBytes int           // of data in pending
+	last         time.Duration // when it was last written to
+	bytes        int64         // written to each member that was live all the time
 }
 
 // A member is a live reader. The descriptor stands beside it, so that delivering
@@ -30,6 +32,9 @@ type member struct {
 // Hot path: deliver writes the pending entries to every live reader: one slice,
 // one system call each.
 func (g *group) deliver() {
+	if len(g.pending) == 0 { // a full batch has left already
+		return
+	}
 	t := g.table
 	buf := t.assemble(g)
 	g.last = t.now()
@@ -51,7 +56,7 @@ func (g *group) deliver() {
 	t.delivered.Store(t.delivered.Load() + int64(n*len(g.pending)))
 	t.bytes.Store(t.bytes.Load() + int64(n*len(buf)))
 	clear(g.pending)
-	g.pending = g.pending[:0]
+	g.pending, g.pendingBytes = g.pending[:0], 0
 	if cap(g.pending) > 1024 {
 		g.pending = nil
 	}

@@ -10,8 +10,12 @@ import (
 	"github.com/weirstream/weir/internal/topic"
 )
 
-// stepBytes bounds what one Step dispatches, and so the size of one write.
-const stepBytes = 64 << 10
+// What one Step dispatches is bounded, so that mail and timers wait only so long.
+// The more it takes at once, the more messages of one group leave in one write.
+const (
+	stepEntries = 1024
+	batchBytes  = 64 << 10 // of data in one write
+)
 
 // A Table holds the readers of one log on one loop.
 type Table struct {
@@ -76,7 +80,7 @@ func (t *Table) Step() (more bool) {
 		return false
 	}
 	head, n := t.feed.Head(), t.next.Load()
-	for size := 0; n <= head && size < stepBytes; n++ {
+	for end := n + stepEntries; n <= head && n < end; n++ {
 		e := t.feed.At(n)
 		if e == nil {
 			t.deliver()
@@ -84,7 +88,6 @@ func (t *Table) Step() (more bool) {
 			return true
 		}
 		t.dispatch(e)
-		size += len(e.Data) + 64
 	}
 	t.next.Store(n)
 	t.deliver()
@@ -109,6 +112,9 @@ func (t *Table) pend(g *group) {
 		t.dirty = append(t.dirty, g)
 	}
 	g.pending = append(g.pending, t.entry)
+	if g.pendingBytes += len(t.entry.Data); g.pendingBytes >= batchBytes {
+		g.deliver()
+	}
 }
 
 // deliver writes what is pending.
