@@ -30,6 +30,14 @@ type wireMessage struct {
 // parseLine reads one message, which the hub has yet to check. The result does
 // not share memory with line.
 func parseLine(line []byte) (hub.Message, error) {
+	if m, ok := parsePlain(line); ok {
+		return m, nil
+	}
+	return parseJSON(line)
+}
+
+// parseJSON reads a line of any form.
+func parseJSON(line []byte) (hub.Message, error) {
 	if !utf8.Valid(line) {
 		return hub.Message{}, badRequest("bad_json", "the line is not UTF-8; send other bytes as base64")
 	}
