@@ -79,10 +79,10 @@ func (h *Hub) yieldPage(p *place, page eventlog.Page, yield func(Received, error
 	return true
 }
 
-// lostOnTheWay describes a loss that a page reports, once for all that is lost by now.
+// lostOnTheWay describes a loss that a page reports.
 func (h *Hub) lostOnTheWay(p *place, page eventlog.Page) Gap {
 	bounds := h.log.Bounds(p.selector)
-	p.told = max(page.Lost, bounds.Lost)
+	p.told = fanout.Told(page, bounds)
 	after := page.Next
 	if len(page.Entries) > 0 {
 		after = page.Entries[0].Seq - 1

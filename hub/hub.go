@@ -181,6 +181,12 @@ func (h *Hub) table(l *loop.Loop) *fanout.Table {
 	return t
 }
 
+func (h *Hub) isClosed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed
+}
+
 // Close ends the streams that follow topics of the hub, and closes its log.
 // Publishing fails from then on.
 func (h *Hub) Close() error {

@@ -34,6 +34,9 @@ type place struct {
 
 // resolve checks sub and finds its place in the log.
 func (h *Hub) resolve(sub Subscription) (place, error) {
+	if h.isClosed() {
+		return place{}, ErrClosed
+	}
 	if n := len(sub.Topics); n == 0 || n > h.opts.MaxTopics {
 		return place{}, fmt.Errorf("%w: %d topics, from 1 to %d are possible", ErrPattern, n, h.opts.MaxTopics)
 	}
@@ -46,8 +49,13 @@ func (h *Hub) resolve(sub Subscription) (place, error) {
 }
 
 // locate finds the start. What was lost before it is not news to the reader,
-// except after an ID, which claims to have seen everything up to there.
+// except after an ID, which claims to have seen everything up to there. What is
+// lost once the start is known is news in any case.
 func (h *Hub) locate(p *place, from Start) error {
+	if from.kind == startID {
+		return h.locateID(p, from.id)
+	}
+	p.told = h.log.Bounds(p.selector).Lost
 	switch from.kind {
 	case startNow:
 		p.after = h.log.Head()
@@ -59,10 +67,7 @@ func (h *Hub) locate(p *place, from Start) error {
 		p.after = h.log.Since(p.selector, time.Now().Add(-from.age))
 	case startLast:
 		p.after = h.log.Last(p.selector, from.n)
-	case startID:
-		return h.locateID(p, from.id)
 	}
-	p.told = h.log.Bounds(p.selector).Lost
 	return nil
 }
 

@@ -23,19 +23,20 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 
 // Subscribe makes a stream follow topics, besides what the program sends on it.
 // The stream must carry the form: SSE for Events and Envelope. A stream follows
-// one subscription only.
+// one subscription only; that is used up, too, if the first bytes do not fit into
+// the send buffer.
 func (h *Hub) Subscribe(c *stream.Conn, sub Subscription) error {
 	p, err := h.resolve(sub)
 	if err != nil {
 		return err
 	}
+	if !c.Claim() {
+		return ErrTaken
+	}
 	if first := h.opening(p); len(first) > 0 {
 		if _, err := c.Write(first); err != nil {
 			return err
 		}
-	}
-	if !c.Claim() {
-		return ErrTaken
 	}
 	h.follow(c, p)
 	return nil

@@ -9,9 +9,9 @@
 //		c.Every(2*time.Second, func() { c.Send(sse.Text(time.Now().String())) })
 //	}))
 //
-// On Linux a plain HTTP/1.1 connection is taken over from net/http and costs no
-// goroutine while it is open. TLS, HTTP/2 and other systems keep the handler's
-// goroutine. Both behave alike.
+// On Linux an HTTP/1.1 connection is taken over from net/http and costs no
+// goroutine while it is silent. Other systems need one to notice the client's end,
+// and HTTP/2 keeps the handler's. All behave alike.
 //
 // All methods of a Conn may be called at once and from any goroutine. None of
 // those that write blocks: what does not fit into the send buffer is refused

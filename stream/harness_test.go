@@ -17,9 +17,9 @@ import (
 	"github.com/weirstream/weir/stream"
 )
 
-// engines runs a test on both kinds of sockets, and over HTTP/2.
+// engines runs a test on all kinds of sockets.
 func engines(t *testing.T, test func(t *testing.T, s *server)) {
-	for _, kind := range []string{"taken over", "pipe", "http2"} {
+	for _, kind := range []string{"taken over", "tls", "pipe", "http2"} {
 		t.Run(kind, func(t *testing.T) {
 			before := runtime.NumGoroutine()
 			s := &server{kind: kind, engine: stream.NewEngine(2)}
@@ -52,7 +52,7 @@ func (s *server) options(o stream.Options) stream.Options {
 func (s *server) serve(h http.Handler) {
 	s.http = httptest.NewUnstartedServer(h)
 	s.http.EnableHTTP2 = s.kind == "http2"
-	if s.kind == "http2" {
+	if s.kind == "http2" || s.kind == "tls" {
 		s.http.StartTLS()
 	} else {
 		s.http.Start()

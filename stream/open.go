@@ -84,12 +84,22 @@ func (op *Opener) open(w http.ResponseWriter, r *http.Request, first []byte) (*C
 	c := &Conn{opener: op, framing: plain}
 	c.lastEventID = lastEventID(r)
 	c.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
-	if r.ProtoMajor == 1 && r.TLS == nil && !op.opts.pipesOnly {
+	from := op.opts.Engine.home(c.server)
+	if err := c.begin(w, r, first); err != nil {
+		return c, err
+	}
+	c.join(from)
+	return c, nil
+}
+
+// begin sends the head and the first bytes, and gives the stream a socket.
+func (c *Conn) begin(w http.ResponseWriter, r *http.Request, first []byte) error {
+	if r.ProtoMajor == 1 && !c.opener.opts.pipesOnly {
 		if taken, err := c.takeOver(w, r, first); taken || err != nil {
-			return c, err
+			return err
 		}
 	}
-	return c, c.keepHandler(w, r, first)
+	return c.keepHandler(w, r, first)
 }
 
 // setHeaders adds what streams need to what the program has set.
@@ -114,11 +124,18 @@ func (op *Opener) maxAge() time.Duration {
 	return Jitter(op.opts.MaxAge * 5 / 6) // the longest is MaxAge
 }
 
-// start puts the stream on a loop.
+// start prepares the stream for a loop.
 func (c *Conn) start(fd int, sock loop.Socket, keep bool) {
 	op := c.opener
 	c.io.Init(op.opts.Engine.loops.Pick(), &op.framed[c.framing], c, fd, sock, op.maxAge(), keep)
-	op.opts.Engine.watchShutdown(c.server)
+}
+
+// join adds the stream to its loop.
+func (c *Conn) join(from *home) {
+	c.io.Add()
+	if from.down.Load() {
+		c.io.End(loop.Shutdown)
+	}
 }
 
 // keepHandler opens the stream on top of w. The handler's goroutine writes it out.
@@ -155,5 +172,4 @@ func (c *Conn) startPipe(ctx context.Context, write func([]byte) error) {
 	pipe := loop.NewPipe(&c.io)
 	c.start(-1, pipe, false)
 	c.pump = func() { pipe.Serve(ctx, write) }
-	c.io.Add()
 }

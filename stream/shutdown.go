@@ -49,7 +49,7 @@ func endStreams(srv *http.Server) (n int) {
 // does not keep a server alive.
 var servers struct {
 	sync.Mutex
-	seen map[serverKey]struct{} // guarded by Mutex
+	seen map[serverKey]*home // guarded by Mutex
 }
 
 type serverKey struct {
@@ -57,24 +57,33 @@ type serverKey struct {
 	engine *Engine
 }
 
-// watchShutdown makes srv.Shutdown end the streams that came from srv. net/http
-// does not know connections that were taken from it.
-func (e *Engine) watchShutdown(srv *http.Server) {
+// A home is where streams came from: one server, for one engine.
+type home struct{ down atomic.Bool } // the server is shutting down
+
+// home makes srv.Shutdown end the streams that come from srv: net/http does not
+// know connections that were taken from it. It is called before the client can
+// know of its stream.
+func (e *Engine) home(srv *http.Server) *home {
 	if srv == nil {
-		return
+		return new(home)
 	}
 	key := serverKey{weak.Make(srv), e}
 	servers.Lock()
 	defer servers.Unlock()
-	if _, ok := servers.seen[key]; ok {
-		return
+	if known := servers.seen[key]; known != nil {
+		return known
 	}
 	if servers.seen == nil {
-		servers.seen = make(map[serverKey]struct{})
+		servers.seen = make(map[serverKey]*home)
 	}
-	servers.seen[key] = struct{}{}
+	from := new(home)
+	servers.seen[key] = from
 	runtime.AddCleanup(srv, forgetServer, key)
-	srv.RegisterOnShutdown(func() { e.endServer(key.server.Value()) })
+	srv.RegisterOnShutdown(func() {
+		from.down.Store(true) // streams that open from now on end at once
+		e.endServer(key.server.Value())
+	})
+	return from
 }
 
 func forgetServer(key serverKey) {

@@ -2,11 +2,12 @@ package stream
 
 import (
 	"bytes"
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/weirstream/weir/internal/loop"
@@ -15,7 +16,7 @@ import (
 // takeOver takes the connection from net/http and sends the response head and
 // the first bytes. It returns false, having done nothing, if that is impossible.
 func (c *Conn) takeOver(w http.ResponseWriter, r *http.Request, first []byte) (bool, error) {
-	keep := c.server != nil && !r.Close && r.ProtoMinor == 1 && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0)
+	keep := c.server != nil && !r.Close && r.TLS == nil && r.ProtoMinor == 1 && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0)
 	if r.ProtoAtLeast(1, 1) {
 		c.framing = chunked
 	}
@@ -39,17 +40,20 @@ func (c *Conn) takeOver(w http.ResponseWriter, r *http.Request, first []byte) (b
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.remote = tcp.AddrPort()
 	}
-	fd := -1
-	if loop.Supported {
-		fd, err = loop.Detach(nc, c.opener.opts.UserTimeout, c.opener.opts.UserTimeout)
+	if fd, err := c.detach(nc); err == nil {
+		c.start(fd, nil, keep)
+	} else {
+		c.deliverTo(nc)
 	}
-	if fd < 0 || err != nil {
-		c.pumpConn(nc)
-		return true, nil
-	}
-	c.start(fd, nil, keep)
-	c.io.Add()
 	return true, nil
+}
+
+// detach takes the descriptor out of a connection that is nothing but one.
+func (c *Conn) detach(nc net.Conn) (fd int, err error) {
+	if _, encrypted := nc.(*tls.Conn); encrypted || !loop.Supported {
+		return -1, http.ErrNotSupported
+	}
+	return loop.Detach(nc, c.opener.opts.UserTimeout, c.opener.opts.UserTimeout)
 }
 
 // sendHead writes the response head and the first bytes in one write.
@@ -72,30 +76,46 @@ func (c *Conn) sendHead(nc net.Conn, header http.Header, first []byte, keep bool
 	return err
 }
 
-// pumpConn serves a taken-over connection that has no descriptor: one goroutine
-// writes, one waits for the client to go; both end with the connection.
-func (c *Conn) pumpConn(nc net.Conn) {
+// deliverTo serves a taken-over connection that cannot be a descriptor of the
+// loop, such as TLS: a goroutine writes while there is something to write.
+func (c *Conn) deliverTo(nc net.Conn) {
 	timeout := c.opener.opts.UserTimeout
-	c.startPipe(context.Background(), func(p []byte) error {
+	write := func(p []byte) error {
 		if timeout > 0 {
 			_ = nc.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		_, err := nc.Write(p)
 		return err
-	})
-	pump := c.pump
-	c.pump = nil // Hold need not wait
-	go func() {
-		defer nc.Close()
-		pump()
-	}()
-	go func() {
-		var scrap [512]byte
-		for {
-			if _, err := nc.Read(scrap[:]); err != nil {
-				c.io.Close(loop.ClientGone)
-				return
-			}
+	}
+	c.start(-1, loop.NewCourier(&c.io, write, func() { nc.Close() }), false)
+	if fd := descriptor(nc); fd > 0 {
+		c.io.Guard(fd)
+	} else {
+		go c.awaitEnd(nc) // ends when nc is closed
+	}
+}
+
+// descriptor returns the descriptor below a connection, or -1.
+func descriptor(nc net.Conn) int {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	fd := -1
+	if sc, ok := nc.(syscall.Conn); ok && loop.Supported {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(n uintptr) { fd = int(n) })
 		}
-	}()
+	}
+	return fd
+}
+
+// awaitEnd reads until the client is gone.
+func (c *Conn) awaitEnd(nc net.Conn) {
+	var scrap [512]byte
+	for {
+		if _, err := nc.Read(scrap[:]); err != nil {
+			c.io.Close(loop.ClientGone)
+			return
+		}
+	}
 }

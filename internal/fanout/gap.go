@@ -51,6 +51,9 @@ const (
 // A Gap tells a reader that messages are missing. Every missing message has a
 // position after Requested and not after the position from which the stream goes
 // on; those that are kept follow, as the policy says.
+//
+// A reader of several topics whose histories are not equally long may also miss
+// messages between those that follow: any that were published before the notice.
 type Gap struct {
 	Reason    string `json:"reason"`
 	Requested string `json:"requested,omitempty"` // the ID that the reader gave, or had reached
@@ -59,6 +62,17 @@ type Gap struct {
 	Policy    string `json:"policy"`
 
 	After uint64 `json:"-"` // position from which the stream goes on
+}
+
+// Told returns up to which position a notice covers the losses that page reports,
+// where bounds were taken after it. What was trimmed in between and lies behind
+// the page is news, and needs another notice. But losses between messages that
+// are kept, of another topic, get one notice, not one for each page.
+func Told(page eventlog.Page, bounds eventlog.Bounds) uint64 {
+	if bounds.Oldest == 0 || bounds.Oldest > bounds.Lost {
+		return max(page.Lost, min(bounds.Lost, page.Next))
+	}
+	return max(page.Lost, bounds.Lost)
 }
 
 // NewGap describes what is kept as b, for a stream that goes on after position.

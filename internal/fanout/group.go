@@ -49,12 +49,12 @@ func (g *group) deliver() {
 			wrote, err = m.reader.conn.WriteShared(buf)
 		}
 		if wrote < len(buf) {
+			t.count(-len(g.pending), -len(buf)) // cut counts what it really gets
 			g.cut(m.reader, wrote, err)
 		}
 	}
 	g.bytes += int64(len(buf))
-	t.delivered.Store(t.delivered.Load() + int64(n*len(g.pending)))
-	t.bytes.Store(t.bytes.Load() + int64(n*len(buf)))
+	t.count(n*len(g.pending), n*len(buf))
 	clear(g.pending)
 	g.pending, g.pendingBytes = g.pending[:0], 0
 	if cap(g.pending) > 1024 {
@@ -79,7 +79,7 @@ func (t *Table) assemble(g *group) []byte {
 // cut handles a write that fell short: the reader leaves the group, with the rest
 // of the frame that was cut, and its cursor behind that frame.
 func (g *group) cut(r *reader, wrote int, err error) {
-	g.table.delivered.Store(g.table.delivered.Load() - int64(len(g.pending)))
+	t := g.table
 	if err != nil {
 		r.conn.Short(nil, err)
 		return
@@ -87,18 +87,20 @@ func (g *group) cut(r *reader, wrote int, err error) {
 	i := 0
 	start := 0
 	if len(g.pending) > 1 {
-		i = sort.SearchInts(g.table.ends, wrote+1) // first frame that ends after what was written
+		i = sort.SearchInts(t.ends, wrote+1) // first frame that ends after what was written
 		if i > 0 {
-			start = g.table.ends[i-1]
+			start = t.ends[i-1]
 		}
 	}
-	g.table.delivered.Store(g.table.delivered.Load() + int64(i))
+	r.bytes += int64(wrote)
 	if wrote == start { // nothing of frame i went out
+		t.count(i, start)
 		r.leave(g.pending[i].Seq - 1)
 		r.conn.Short(nil, nil)
 		return
 	}
-	frame := g.table.enc.Frame(g.pending[i], g.key.form, g.key.framed)
+	frame := t.enc.Frame(g.pending[i], g.key.form, g.key.framed)
+	t.count(i+1, start+len(frame))
 	r.leave(g.pending[i].Seq)
 	r.conn.Short(frame[wrote-start:], nil)
 }

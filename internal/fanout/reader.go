@@ -112,7 +112,7 @@ func (r *reader) tell(c *loop.Conn, page eventlog.Page) bool {
 	}
 	t := r.group.table
 	bounds := t.log.Bounds(r.group.selector)
-	r.told = max(page.Lost, bounds.Lost) // one notice for all that is lost by now
+	r.told = Told(page, bounds)
 	requested, after := eventlog.FormatID(t.enc.epoch, r.cursor), page.Next
 	switch {
 	case r.policy == Reset:
@@ -163,8 +163,9 @@ func (r *reader) pullLatest(c *loop.Conn) bool {
 
 func (r *reader) enqueue(c *loop.Conn, e *eventlog.Entry) {
 	t, key := r.group.table, r.group.key
-	c.Enqueue(t.enc.Frame(e, key.form, key.framed))
-	t.delivered.Store(t.delivered.Load() + 1)
+	frame := t.enc.Frame(e, key.form, key.framed)
+	c.Enqueue(frame)
+	t.count(1, len(frame))
 }
 
 // framed returns a frame of this reader's own.

@@ -28,7 +28,7 @@ type Table struct {
 	readers   atomic.Int64
 	next      atomic.Uint64 // number of the next entry of the feed; stored by the loop
 	delivered atomic.Int64  // messages written to sockets; stored by the loop
-	bytes     atomic.Int64  // stored by the loop
+	bytes     atomic.Int64  // of those messages; stored by the loop
 	behind    atomic.Int64  // readers that are catching up; stored by the loop
 
 	// Owned by the loop goroutine.
@@ -73,6 +73,12 @@ func (t *Table) Stats() Stats {
 	return Stats{t.readers.Load(), t.behind.Load(), t.delivered.Load(), t.bytes.Load()}
 }
 
+// count adds to what was delivered. On the loop, so there is no other writer.
+func (t *Table) count(messages, bytes int) {
+	t.delivered.Store(t.delivered.Load() + int64(messages))
+	t.bytes.Store(t.bytes.Load() + int64(bytes))
+}
+
 // Hot path: Step dispatches the next entries of the feed, in one write per socket.
 // It allocates nothing and takes no lock.
 func (t *Table) Step() (more bool) {
@@ -94,8 +100,13 @@ func (t *Table) Step() (more bool) {
 	return n <= head
 }
 
-// dispatch notes e for every group that follows one of its topics.
+// dispatch notes e for every group that follows one of its topics. The log's head
+// is ahead of the feed: after catchUp took it, the feed may still bring entries
+// that readers have pulled from the log.
 func (t *Table) dispatch(e *eventlog.Entry) {
+	if e.Seq <= t.pos {
+		return
+	}
 	t.entry, t.pos = e, e.Seq
 	for _, name := range e.Topics {
 		t.index.Each(name, t.match)
@@ -172,7 +183,7 @@ func (t *Table) Join(c *loop.Conn, j Join) {
 	r := &reader{conn: c, group: g, cursor: j.After, told: j.Told, index: -1, policy: j.Policy, slow: j.Slow}
 	t.behind.Add(1)
 	c.SetSource(r)
-	if !c.Stalled() {
+	if !c.Stalled() && c.Pending() == 0 { // else first things first: Refill will do it
 		r.goLive()
 	}
 }

@@ -28,7 +28,8 @@ func (r Reason) String() string { return reasonNames[r] }
 // A Socket takes bytes without blocking.
 type Socket interface {
 	// Write takes as many bytes of p as there is room for and returns how many;
-	// fewer than len(p) is no error. It keeps no reference to p.
+	// fewer than len(p) is no error, and asks for [Conn.Room] when there is room
+	// again. It keeps no reference to p.
 	Write(p []byte) (int, error)
 	// Close ends the socket; what Write took is still sent if clean is true.
 	Close(clean bool)
@@ -41,7 +42,8 @@ type Owner interface {
 	Closed(r Reason)
 	// Drained is called when there is room again after Post refused a frame.
 	Drained()
-	// Farewell returns a frame to send before the stream ends for reason r, or nil.
+	// Farewell is called when the stream begins to end for reason r. It returns a
+	// frame to send last, or nil.
 	Farewell(r Reason) []byte
 	// Reuse is called in its own goroutine, after Closed(Ended), with the descriptor
 	// of a connection that was to be kept. It owns fd.
@@ -89,10 +91,12 @@ type Conn struct {
 	source    Source
 	sock      Socket // nil: fd
 	fd        int
+	guard     int // a descriptor watched for the client's end only; 0: none
 	slot, gen int32
 	stalled   bool   // the socket is full; an event will tell when it is not
 	queued    bool   // is in loop.ready
 	ending    Reason // send the rest, then close for this reason
+	farewell  []byte // the owner's last words, while ending
 	tailed    bool   // the last bytes are queued
 	closed    bool
 	queue     [][]byte // frames to send; queue[0] from offset on
@@ -110,6 +114,10 @@ func (c *Conn) Init(l *Loop, cfg *Config, owner Owner, fd int, sock Socket, maxA
 	c.fd, c.sock, c.expires = fd, sock, maxAge
 	c.timer.Owner = c
 }
+
+// Guard has a connection that is not a descriptor itself closed when the client of
+// the descriptor fd goes. The descriptor belongs to the socket. Before Add.
+func (c *Conn) Guard(fd int) { c.guard = fd }
 
 // Add hands the connection to its loop.
 func (c *Conn) Add() {
@@ -154,6 +162,10 @@ func (c *Conn) Pending() int64 { return c.pending.Load() }
 // End closes c for reason r after everything queued, what its source has, and the
 // tail have been sent, or when Config.Linger has passed. Any goroutine.
 func (c *Conn) End(r Reason) { c.leave(letterEnd, r) }
+
+// Room tells that the socket of c, which took less than it was offered, has room
+// again. Any goroutine.
+func (c *Conn) Room() { c.loop.post(letter{kind: letterRoom, conn: c}) }
 
 // Close closes c at once. Any goroutine.
 func (c *Conn) Close(r Reason) { c.loop.post(letter{kind: letterClose, conn: c, reason: r}) }

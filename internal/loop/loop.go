@@ -7,8 +7,10 @@
 // and needs no closing.
 //
 // A [Conn] is anything that takes bytes without blocking: a socket descriptor
-// taken over from net/http, watched by epoll (Linux), or a [Pipe], whose bytes a
-// goroutine writes out (TLS, HTTP/2, other systems). The loop treats both alike.
+// taken over from net/http, watched by epoll (Linux); a [Courier], whose bytes a
+// goroutine writes out that exists only while there are some (TLS, other systems);
+// or a [Pipe], which the goroutine of a handler writes out (HTTP/2). The loop
+// treats them alike.
 //
 // A loop sleeps in Go's scheduler, not in epoll_wait: waking it is no system
 // call, and its timing can be tested with virtual time. See poll_linux.go.
@@ -191,18 +193,17 @@ func (l *Loop) serveReady() (more bool) {
 // goroutine is to end.
 func (l *Loop) sleep() bool {
 	l.asleep.Store(true)
-	defer l.asleep.Store(false)
-	if l.hasWork() {
-		return true
+	if !l.hasWork() {
+		if l.load.Load() == 0 && l.stop() {
+			return false
+		}
+		select {
+		case <-l.wake:
+		case <-l.nextAlarm():
+			l.alarmAt = 0
+		}
 	}
-	if l.load.Load() == 0 && l.stop() {
-		return false
-	}
-	select {
-	case <-l.wake:
-	case <-l.nextAlarm():
-		l.alarmAt = 0
-	}
+	l.asleep.Store(false)
 	return true
 }
 
@@ -223,7 +224,8 @@ func (l *Loop) hasWork() bool {
 	return false
 }
 
-// stop ends the goroutine's life unless mail has come in meanwhile.
+// stop ends the goroutine's life unless mail has come in meanwhile. From its
+// return on the loop may have a new goroutine, which alone may touch its fields.
 func (l *Loop) stop() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,6 +233,7 @@ func (l *Loop) stop() bool {
 		return false
 	}
 	l.running = false
+	l.asleep.Store(false)
 	if l.poll != nil {
 		l.poll.close()
 		l.poll = nil

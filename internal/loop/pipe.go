@@ -76,7 +76,7 @@ func (p *Pipe) Serve(ctx context.Context, write func([]byte) error) {
 			return
 		}
 		if full {
-			p.conn.loop.post(letter{kind: letterRoom, conn: p.conn})
+			p.conn.Room()
 		}
 		spare = nil
 		if cap(buf) <= pipeSpare {

@@ -80,7 +80,11 @@ func (l *Loop) watch(c *Conn) error {
 		l.poll = p
 	}
 	ev := unix.EpollEvent{Events: watched, Fd: c.slot, Pad: c.gen}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.poll.epoll, unix.EPOLL_CTL_ADD, c.fd, &ev))
+	fd := c.fd
+	if c.sock != nil {
+		fd, ev.Events = c.guard, unix.EPOLLRDHUP|unix.EPOLLET
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.poll.epoll, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
 // unwatch takes a descriptor that lives on off epoll.
@@ -91,6 +95,8 @@ func (l *Loop) unwatch(c *Conn) {
 // socketEvent acts on what epoll reported.
 func (l *Loop) socketEvent(c *Conn, events uint32) {
 	switch {
+	case events&unix.EPOLLERR != 0 && c.sock != nil:
+		l.close(c, ClientGone) // the socket reads its own error
 	case events&unix.EPOLLERR != 0:
 		l.close(c, broken(socketError(c.fd)))
 	case events&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0:

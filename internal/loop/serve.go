@@ -17,7 +17,7 @@ func (l *Loop) add(c *Conn) {
 	if c.expires != 0 {
 		c.expires += l.now
 	}
-	if c.sock == nil {
+	if c.sock == nil || c.guard > 0 {
 		if err := l.watch(c); err != nil {
 			l.close(c, WriteFailed)
 			return
@@ -78,7 +78,7 @@ func (l *Loop) flush(c *Conn) {
 // refill asks the source for more. A stream that is ending gets its tail once the
 // source has nothing left, and is finished once that is written.
 func (l *Loop) refill(c *Conn) bool {
-	if c.source != nil && c.source.Refill(c) {
+	if !c.tailed && c.source != nil && c.source.Refill(c) {
 		return true
 	}
 	if c.ending == Open || c.queued { // queued: the source asked for another turn
@@ -97,8 +97,8 @@ func (l *Loop) refill(c *Conn) bool {
 
 // enqueueTail queues the last bytes of a stream.
 func (c *Conn) enqueueTail() {
-	if f := c.owner.Farewell(c.ending); f != nil {
-		c.queue = append(c.queue, f)
+	if c.farewell != nil {
+		c.queue = append(c.queue, c.farewell)
 	}
 	if c.cfg.Tail != nil {
 		c.queue = append(c.queue, c.cfg.Tail)
@@ -143,7 +143,7 @@ func (l *Loop) gather(c *Conn) []byte {
 func (c *Conn) consume(n int) {
 	c.settle(n)
 	done := 0
-	for n > 0 {
+	for done < len(c.queue) { // also past empty frames, which no write takes
 		rest := len(c.queue[done]) - c.offset
 		if n < rest {
 			c.offset += n
@@ -204,6 +204,7 @@ func (l *Loop) end(c *Conn, r Reason) {
 	}
 	c.closing.Store(true)
 	c.ending = r
+	c.farewell = c.owner.Farewell(r) // now, so that the owner learns of the end
 	linger := c.cfg.Linger
 	if linger == 0 {
 		linger = lingerFor
