@@ -53,10 +53,9 @@ type Conn struct {
 	// Set before the stream is open.
 	opener      *Opener
 	server      *http.Server
-	pump        func() // writes the stream out on the handler's goroutine; nil if none is needed
 	remote      netip.AddrPort
 	lastEventID string
-	leftover    []byte // read from the connection beyond the request
+	rare        *rare // nil for most streams
 	framing     int8
 
 	state atomic.Uint32 // a State
@@ -66,6 +65,12 @@ type Conn struct {
 	mu    sync.Mutex
 	watch *watch // guarded by mu; nil until somebody cares
 	why   Reason // guarded by mu
+}
+
+// rare holds what few streams have.
+type rare struct {
+	pump   func() // writes the stream out on the handler's goroutine
+	unread []byte // read from the connection beyond the request
 }
 
 // Send sends an event. It fails with [ErrFull], [ErrClosed] or an error of
@@ -160,10 +165,12 @@ func (c *Conn) Close() {
 // once if the connection was taken over, else at the stream's end. A handler
 // that called [Opener.Open] must end with it.
 func (c *Conn) Hold() {
-	if c.pump != nil {
-		c.pump()
+	if c.needsHandler() {
+		c.rare.pump()
 	}
 }
+
+func (c *Conn) needsHandler() bool { return c.rare != nil && c.rare.pump != nil }
 
 // State returns where the stream is in its life.
 func (c *Conn) State() State { return State(c.state.Load()) }

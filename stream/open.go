@@ -58,7 +58,7 @@ func (op *Opener) Serve(w http.ResponseWriter, r *http.Request, first []byte, fn
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	case c == nil: // HEAD
-	case c.pump == nil:
+	case !c.needsHandler():
 		c.protect(func() { fn(c, c.request(r)) })
 	default: // the pump needs this goroutine, so fn gets one; the stream's end ends its context
 		go c.protect(func() { fn(c, c.request(r)) })
@@ -171,5 +171,5 @@ func (c *Conn) keepHandler(w http.ResponseWriter, r *http.Request, first []byte)
 func (c *Conn) startPipe(ctx context.Context, write func([]byte) error) {
 	pipe := loop.NewPipe(&c.io)
 	c.start(-1, pipe, false)
-	c.pump = func() { pipe.Serve(ctx, write) }
+	c.rare = &rare{pump: func() { pipe.Serve(ctx, write) }}
 }

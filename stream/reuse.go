@@ -17,7 +17,10 @@ func (c *Conn) Reuse(fd int) {
 	if err != nil {
 		return
 	}
-	unread := c.leftover
+	var unread []byte
+	if c.rare != nil {
+		unread = c.rare.unread
+	}
 	if len(unread) == 0 {
 		unread = c.opener.opts.Engine.parked.await(nc, c.server)
 	}

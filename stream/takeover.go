@@ -30,8 +30,8 @@ func (c *Conn) takeOver(w http.ResponseWriter, r *http.Request, first []byte) (b
 		return false, err
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
-		c.leftover, _ = rw.Reader.Peek(n)
-		c.leftover = bytes.Clone(c.leftover)
+		unread, _ := rw.Reader.Peek(n)
+		c.rare = &rare{unread: bytes.Clone(unread)}
 	}
 	if err := c.sendHead(nc, header, first, keep); err != nil {
 		nc.Close()

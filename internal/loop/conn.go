@@ -79,7 +79,6 @@ type Conn struct {
 	loop  *Loop
 	cfg   *Config
 	owner Owner
-	keep  bool // Reuse the descriptor after a clean end
 
 	// Any goroutine.
 	pending atomic.Int64 // bytes posted and not yet written
@@ -90,15 +89,16 @@ type Conn struct {
 	// Owned by the loop goroutine.
 	source    Source
 	sock      Socket // nil: fd
-	fd        int
-	guard     int // a descriptor watched for the client's end only; 0: none
+	fd        int32
+	guard     int32 // a descriptor watched for the client's end only; 0: none
 	slot, gen int32
-	stalled   bool   // the socket is full; an event will tell when it is not
-	queued    bool   // is in loop.ready
-	ending    Reason // send the rest, then close for this reason
-	farewell  []byte // the owner's last words, while ending
-	tailed    bool   // the last bytes are queued
+	keep      bool // Reuse the descriptor after a clean end
+	stalled   bool // the socket is full; an event will tell when it is not
+	queued    bool // is in loop.ready
+	tailed    bool // the last bytes are queued
 	closed    bool
+	ending    Reason   // send the rest, then close for this reason
+	farewell  *[]byte  // the owner's last words, while ending
 	queue     [][]byte // frames to send; queue[0] from offset on
 	offset    int
 	private   int64 // bytes of queue that count in pending
@@ -111,13 +111,13 @@ type Conn struct {
 // for no limit. keep asks for Owner.Reuse when the stream has ended cleanly.
 func (c *Conn) Init(l *Loop, cfg *Config, owner Owner, fd int, sock Socket, maxAge time.Duration, keep bool) {
 	c.loop, c.cfg, c.owner, c.keep = l, cfg, owner, keep
-	c.fd, c.sock, c.expires = fd, sock, maxAge
+	c.fd, c.sock, c.expires = int32(fd), sock, maxAge
 	c.timer.Owner = c
 }
 
 // Guard has a connection that is not a descriptor itself closed when the client of
 // the descriptor fd goes. The descriptor belongs to the socket. Before Add.
-func (c *Conn) Guard(fd int) { c.guard = fd }
+func (c *Conn) Guard(fd int) { c.guard = int32(fd) }
 
 // Add hands the connection to its loop.
 func (c *Conn) Add() {
@@ -207,7 +207,7 @@ func (c *Conn) Kick() { c.loop.makeReady(c) }
 // FD returns the descriptor of c, or -1 if c is a pipe. Sources write shared
 // frames to it with [Write] while they have not been told Stalled since their
 // last Refill.
-func (c *Conn) FD() int { return c.fd }
+func (c *Conn) FD() int { return int(c.fd) }
 
 // WriteShared is Write for any connection, also a pipe.
 func (c *Conn) WriteShared(p []byte) (int, error) { return c.write(p) }
@@ -231,5 +231,5 @@ func (c *Conn) write(p []byte) (int, error) {
 	if c.sock != nil {
 		return c.sock.Write(p)
 	}
-	return Write(c.fd, p)
+	return Write(int(c.fd), p)
 }

@@ -80,16 +80,16 @@ func (l *Loop) watch(c *Conn) error {
 		l.poll = p
 	}
 	ev := unix.EpollEvent{Events: watched, Fd: c.slot, Pad: c.gen}
-	fd := c.fd
+	fd := int(c.fd)
 	if c.sock != nil {
-		fd, ev.Events = c.guard, unix.EPOLLRDHUP|unix.EPOLLET
+		fd, ev.Events = int(c.guard), unix.EPOLLRDHUP|unix.EPOLLET
 	}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.poll.epoll, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
 // unwatch takes a descriptor that lives on off epoll.
 func (l *Loop) unwatch(c *Conn) {
-	_ = unix.EpollCtl(l.poll.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	_ = unix.EpollCtl(l.poll.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 }
 
 // socketEvent acts on what epoll reported.
@@ -98,7 +98,7 @@ func (l *Loop) socketEvent(c *Conn, events uint32) {
 	case events&unix.EPOLLERR != 0 && c.sock != nil:
 		l.close(c, ClientGone) // the socket reads its own error
 	case events&unix.EPOLLERR != 0:
-		l.close(c, broken(socketError(c.fd)))
+		l.close(c, broken(socketError(int(c.fd))))
 	case events&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0:
 		l.close(c, ClientGone)
 	case events&unix.EPOLLOUT != 0 && c.stalled:

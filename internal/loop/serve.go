@@ -98,7 +98,7 @@ func (l *Loop) refill(c *Conn) bool {
 // enqueueTail queues the last bytes of a stream.
 func (c *Conn) enqueueTail() {
 	if c.farewell != nil {
-		c.queue = append(c.queue, c.farewell)
+		c.queue = append(c.queue, *c.farewell)
 	}
 	if c.cfg.Tail != nil {
 		c.queue = append(c.queue, c.cfg.Tail)
@@ -204,7 +204,9 @@ func (l *Loop) end(c *Conn, r Reason) {
 	}
 	c.closing.Store(true)
 	c.ending = r
-	c.farewell = c.owner.Farewell(r) // now, so that the owner learns of the end
+	if f := c.owner.Farewell(r); f != nil { // now, so that the owner learns of the end
+		c.farewell = &f
+	}
 	linger := c.cfg.Linger
 	if linger == 0 {
 		linger = lingerFor
@@ -220,7 +222,7 @@ func (l *Loop) finish(c *Conn) {
 		l.close(c, c.ending)
 		return
 	}
-	fd := c.fd
+	fd := int(c.fd)
 	l.unwatch(c)
 	c.fd = -1
 	l.close(c, c.ending)
@@ -246,7 +248,7 @@ func (l *Loop) close(c *Conn, r Reason) {
 	if c.sock != nil {
 		c.sock.Close(clean)
 	} else if c.fd >= 0 {
-		closeFD(c.fd, clean)
+		closeFD(int(c.fd), clean)
 	}
 	c.queue, c.offset = nil, 0
 	l.load.Add(-1)
