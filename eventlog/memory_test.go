@@ -217,6 +217,16 @@ func TestSingleTopicIsEnoughForManyTopicEntries(t *testing.T) {
 	}
 }
 
+func TestEntryLargerThanTheLogIsNotKept(t *testing.T) {
+	m := open(t, eventlog.Options{TotalBytes: 1})
+	add(t, m, "a", "b")
+	add(t, m, "a")
+	if b := m.Bounds(sel(t, "a")); b != (eventlog.Bounds{Lost: 2}) {
+		t.Errorf("Bounds = %+v, want none, lost 2", b)
+	}
+	check(t, m)
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	for _, c := range []struct {
 		o    eventlog.Options

@@ -35,22 +35,19 @@ func Select(patterns ...string) (*Selector, error) {
 			return nil, fmt.Errorf("%w: %v", ErrTopic, err)
 		}
 	}
-	s := &Selector{patterns: slices.Clone(patterns)}
-	slices.Sort(s.patterns)
-	s.patterns = slices.Compact(s.patterns)
-	s.key = strings.Join(s.patterns, "\n")
+	sorted := slices.Clone(patterns)
+	slices.Sort(sorted)
+	s := &Selector{key: strings.Join(slices.Compact(sorted), "\n")}
+	s.patterns = strings.Split(s.key, "\n") // parts of key: nothing else is held
 	s.sortOut()
 	return s, nil
 }
 
 func (s *Selector) sortOut() {
-	for _, p := range s.patterns {
-		if topic.IsPattern(p) {
-			s.wild = append(s.wild, p)
-			s.all = s.all || p == "**"
-		} else {
-			s.exact = append(s.exact, p)
-		}
+	if slices.ContainsFunc(s.patterns, topic.IsPattern) {
+		s.sortOutMixed()
+	} else { // the usual case
+		s.exact = s.patterns
 	}
 	if len(s.exact) < manyNames {
 		return
@@ -58,6 +55,17 @@ func (s *Selector) sortOut() {
 	s.names = make(map[string]struct{}, len(s.exact))
 	for _, name := range s.exact {
 		s.names[name] = struct{}{}
+	}
+}
+
+func (s *Selector) sortOutMixed() {
+	for _, p := range s.patterns {
+		if topic.IsPattern(p) {
+			s.wild = append(s.wild, p)
+			s.all = s.all || p == "**"
+		} else {
+			s.exact = append(s.exact, p)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import "strings"
 // tree with a level for each segment, of which a look-up visits only the nodes
 // that agree with the beginning of the name.
 type Index[T comparable] struct {
-	exact map[string]*set[T]
+	exact map[string]set[T]
 	wild  node[T]
 	pairs int
 }
@@ -23,24 +23,51 @@ type node[T comparable] struct {
 }
 
 // Add adds v under pattern, which must have passed [CheckPattern]. Adding the
-// same pair again changes nothing.
+// same pair again changes nothing. The index keeps pattern.
 func (x *Index[T]) Add(pattern string, v T) {
-	if x.place(pattern).add(v) {
+	added := false
+	if IsPattern(pattern) {
+		added = x.wild.place(pattern).add(v)
+	} else {
+		added = x.addExact(pattern, v)
+	}
+	if added {
 		x.pairs++
 	}
+}
+
+func (x *Index[T]) addExact(name string, v T) bool {
+	if x.exact == nil {
+		x.exact = make(map[string]set[T])
+	}
+	s := x.exact[name]
+	if !s.add(v) {
+		return false
+	}
+	x.exact[name] = s
+	return true
+}
+
+func (x *Index[T]) removeExact(name string, v T) bool {
+	s := x.exact[name]
+	if !s.remove(v) {
+		return false
+	}
+	if s.empty() {
+		delete(x.exact, name)
+	} else {
+		x.exact[name] = s
+	}
+	return true
 }
 
 // Remove takes the pair away and reports whether it was there.
 func (x *Index[T]) Remove(pattern string, v T) bool {
 	removed := false
-	if !IsPattern(pattern) {
-		s := x.exact[pattern]
-		removed = s != nil && s.remove(v)
-		if removed && len(s.items) == 0 {
-			delete(x.exact, pattern)
-		}
-	} else {
+	if IsPattern(pattern) {
 		removed = x.wild.remove(pattern, v)
+	} else {
+		removed = x.removeExact(pattern, v)
 	}
 	if removed {
 		x.pairs--
@@ -58,28 +85,12 @@ func (x *Index[T]) Len() int { return x.pairs }
 // Hot path: it does not allocate. Its cost is that of the matches and of the
 // patterns that agree with the beginning of name; other patterns cost nothing.
 func (x *Index[T]) Each(name string, fn func(T)) {
-	if s := x.exact[name]; s != nil {
-		s.each(fn)
-	}
+	s := x.exact[name]
+	s.each(fn)
 	x.wild.each(name, fn)
 }
 
 // place returns the set that belongs to pattern and makes it if need be.
-func (x *Index[T]) place(pattern string) *set[T] {
-	if IsPattern(pattern) {
-		return x.wild.place(pattern)
-	}
-	s := x.exact[pattern]
-	if s == nil {
-		if x.exact == nil {
-			x.exact = make(map[string]*set[T])
-		}
-		s = new(set[T])
-		x.exact[strings.Clone(pattern)] = s
-	}
-	return s
-}
-
 func (n *node[T]) place(pattern string) *set[T] {
 	seg, tail, more := strings.Cut(pattern, "/")
 	if seg == rest && !more {
@@ -113,7 +124,7 @@ func (n *node[T]) setKid(seg string, kid *node[T]) {
 		if n.kids == nil {
 			n.kids = make(map[string]*node[T])
 		}
-		n.kids[strings.Clone(seg)] = kid
+		n.kids[seg] = kid
 	}
 }
 
@@ -140,7 +151,7 @@ func (n *node[T]) remove(pattern string, v T) bool {
 }
 
 func (n *node[T]) empty() bool {
-	return len(n.kids) == 0 && n.star == nil && len(n.here.items) == 0 && len(n.deep.items) == 0
+	return len(n.kids) == 0 && n.star == nil && n.here.empty() && n.deep.empty()
 }
 
 // each visits what matches name, the part of the topic that lies below n.

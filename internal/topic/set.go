@@ -3,15 +3,71 @@ package topic
 // smallSet is the size up to which looking through a set beats hashing.
 const smallSet = 16
 
-// A set holds values without order, as a slice that is quick to go through. Past
-// smallSet it also knows where each value is.
+// A set holds values without order. Most sets hold one, which lies in the set
+// itself.
 type set[T comparable] struct {
+	only T
+	one  bool      // only is the one value
+	more *crowd[T] // the values, if there are several
+}
+
+// add reports whether v is new.
+func (s *set[T]) add(v T) bool {
+	switch {
+	case s.more != nil:
+		return s.more.add(v)
+	case !s.one:
+		s.only, s.one = v, true
+		return true
+	case s.only == v:
+		return false
+	}
+	more := &crowd[T]{items: []T{s.only, v}}
+	*s = set[T]{more: more}
+	return true
+}
+
+// remove reports whether v was there.
+func (s *set[T]) remove(v T) bool {
+	switch {
+	case s.more != nil:
+		if !s.more.remove(v) {
+			return false
+		}
+		if items := s.more.items; len(items) == 1 {
+			*s = set[T]{only: items[0], one: true}
+		}
+		return true
+	case s.one && s.only == v:
+		*s = set[T]{}
+		return true
+	}
+	return false
+}
+
+func (s *set[T]) empty() bool { return !s.one && s.more == nil }
+
+func (s *set[T]) each(fn func(T)) {
+	if s.one {
+		fn(s.only)
+		return
+	}
+	if s.more != nil {
+		for _, v := range s.more.items {
+			fn(v)
+		}
+	}
+}
+
+// A crowd holds several values, as a slice that is quick to go through. Past
+// smallSet it also knows where each value is.
+type crowd[T comparable] struct {
 	items []T
 	where map[T]int
 }
 
 // add reports whether v is new.
-func (s *set[T]) add(v T) bool {
+func (s *crowd[T]) add(v T) bool {
 	if s.find(v) >= 0 {
 		return false
 	}
@@ -28,7 +84,7 @@ func (s *set[T]) add(v T) bool {
 }
 
 // remove reports whether v was there.
-func (s *set[T]) remove(v T) bool {
+func (s *crowd[T]) remove(v T) bool {
 	i := s.find(v)
 	if i < 0 {
 		return false
@@ -42,13 +98,10 @@ func (s *set[T]) remove(v T) bool {
 		s.where[moved] = i
 		delete(s.where, v)
 	}
-	if last == 0 {
-		*s = set[T]{}
-	}
 	return true
 }
 
-func (s *set[T]) find(v T) int {
+func (s *crowd[T]) find(v T) int {
 	if s.where != nil {
 		if i, ok := s.where[v]; ok {
 			return i
@@ -61,10 +114,4 @@ func (s *set[T]) find(v T) int {
 		}
 	}
 	return -1
-}
-
-func (s *set[T]) each(fn func(T)) {
-	for _, v := range s.items {
-		fn(v)
-	}
 }
