@@ -159,6 +159,7 @@ func (s *Server) Listeners() []Listener {
 func (s *Server) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	s.background.Go(func() { s.trimMemory(ctx) })
 	if s.page != nil {
 		s.background.Go(func() { s.publishStats(ctx) })
 	}
