@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -22,21 +23,22 @@ type Received struct {
 
 // Follow reads topics inside the program, from sub.From on, waiting for new
 // messages until ctx ends or the loop is left. An error is the last thing it
-// yields. sub.Form and sub.Slow do not matter: a reader here pulls at its own pace.
+// yields; the end of ctx is none. sub.Form and sub.Slow do not matter: a reader
+// here pulls at its own pace.
 func (h *Hub) Follow(ctx context.Context, sub Subscription) iter.Seq2[Received, error] {
 	return func(yield func(Received, error) bool) {
 		p, err := h.resolve(sub)
 		if err == nil {
 			err = h.followFrom(ctx, p, yield)
 		}
-		if err != nil && err != errStopped {
+		if err != nil && err != errStopped && ctx.Err() == nil {
 			yield(Received{}, err)
 		}
 	}
 }
 
 // errStopped ends a Follow whose loop was left.
-var errStopped = context.Canceled
+var errStopped = errors.New("hub: loop left")
 
 // followFrom yields until something ends it.
 func (h *Hub) followFrom(ctx context.Context, p place, yield func(Received, error) bool) error {

@@ -166,11 +166,15 @@ func (h *Hub) deliver(e *eventlog.Entry) {
 	h.watchers.notify(e)
 }
 
-// table returns the hub's table on a loop. It is called on that loop.
+// table returns the hub's table on a loop, or nil if the hub is closed. It is
+// called on that loop.
 func (h *Hub) table(l *loop.Loop) *fanout.Table {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t := h.byLoop[l]; t != nil || h.closed {
+	if h.closed { // also if there is a table: Close has ended its streams
+		return nil
+	}
+	if t := h.byLoop[l]; t != nil {
 		return t
 	}
 	t := fanout.NewTable(l, &h.feed, h.log, h.enc)

@@ -14,9 +14,18 @@ import (
 type counter struct {
 	conn  loop.Conn
 	bytes int
+	keep  bool
+	got   []byte // if keep
 }
 
-func (c *counter) Write(p []byte) (int, error) { c.bytes += len(p); return len(p), nil }
+func (c *counter) Write(p []byte) (int, error) {
+	c.bytes += len(p)
+	if c.keep {
+		c.got = append(c.got, p...)
+	}
+	return len(p), nil
+}
+
 func (c *counter) Close(bool)                  {}
 func (c *counter) Closed(loop.Reason)          {}
 func (c *counter) Drained()                    {}
@@ -183,6 +192,40 @@ func TestGroupsComeAndGoWithTheirReaders(t *testing.T) {
 		if len(tab.dirty) != 0 || !tab.idle {
 			t.Errorf("%d dirty groups, idle %v", len(tab.dirty), tab.idle)
 		}
+	})
+}
+
+// TestOverrunAmidAStepLosesNothing has the feed overwritten while a step is under
+// way: what it has gathered must still be delivered.
+func TestOverrunAmidAStepLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab, log := start(t)
+		c := tab.connect(Join{Selector: sel(t, "a"), Form: Text, Slow: CatchUp})
+		c.keep = true
+		synctest.Wait()
+		match, n := tab.match, 0
+		done := make(chan struct{})
+		tab.loop.Do(func() { // both are dispatched in one step
+			publish(t, log, "1", "a")
+			publish(t, log, "22", "a")
+			tab.match = func(g *group) {
+				match(g)
+				if n++; n == 1 {
+					for range feedEntries {
+						publish(t, log, "", "b")
+					}
+				}
+			}
+			close(done)
+		})
+		<-done
+		synctest.Wait()
+		publish(t, log, "333", "a")
+		synctest.Wait()
+		if want := "1\n22\n333\n"; string(c.got) != want {
+			t.Errorf("got %q, want %q", c.got, want)
+		}
+		c.conn.Close(loop.Ended)
 	})
 }
 

@@ -131,7 +131,7 @@ func TestFeedReadersNeverGetAnotherEntry(t *testing.T) {
 			}
 		})
 	}
-	for i := range uint64(100_000) {
+	for i := range uint64(50_000) {
 		f.Push(entry(i+2, int(i%8192)))
 	}
 	close(done)

@@ -80,7 +80,8 @@ func (b *bed) on(fn func()) {
 	<-done
 }
 
-// hold keeps the loop from working until the function returned is called.
+// hold keeps the loop from working until the function returned is called. What is
+// posted in between is handled in one turn, before the table's next step.
 func (b *bed) hold() (release func()) {
 	held, gate := make(chan struct{}), make(chan struct{})
 	b.loop.Do(func() {

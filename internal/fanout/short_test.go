@@ -48,13 +48,15 @@ func TestShortWriteAtEveryOffset(t *testing.T) {
 
 // FuzzShortWritesKeepFramesWhole plays a script of two-byte steps against one
 // reader: publish, publish a burst, post a frame of the stream's own, make room
-// for some bytes. The bytes of the reader must be whole frames: its own and those
-// of the messages, each kind in order, none missing.
+// for some bytes, publish when there is room that the loop does not know of yet.
+// The bytes of the reader must be whole frames: its own and those of the messages,
+// each kind in order, none missing.
 func FuzzShortWritesKeepFramesWhole(f *testing.F) {
 	f.Add([]byte{0}, byte(0))
 	f.Add([]byte{0, 10, 3, 5, 0, 10, 3, 7, 1, 9, 3, 100, 2, 1, 3, 0, 0, 0}, byte(1))
+	f.Add([]byte{3, 5, 2, 20, 4, 50, 0, 3}, byte(0))
 	f.Add([]byte{1, 60, 3, 1, 3, 255, 1, 60, 2, 3, 3, 255, 2, 2, 1, 4, 3, 9}, byte(5))
-	f.Add(bytes.Repeat([]byte{0, 200, 3, 33, 2, 5, 1, 3, 3, 66}, 20), byte(7))
+	f.Add(bytes.Repeat([]byte{0, 200, 3, 33, 2, 5, 1, 3, 3, 66, 4, 20}, 20), byte(7))
 	f.Fuzz(func(t *testing.T, script []byte, kind byte) {
 		if len(script) > 400 {
 			return
@@ -72,7 +74,7 @@ func playShortWrites(t *testing.T, script []byte, kind byte) {
 	var own [][]byte
 	for i := 0; i+1 < len(script); i += 2 {
 		n := int(script[i+1])
-		switch script[i] % 4 {
+		switch script[i] % 5 {
 		case 0:
 			b.publish(strings.Repeat("m", n), "a")
 		case 1:
@@ -88,6 +90,13 @@ func playShortWrites(t *testing.T, script []byte, kind byte) {
 			c.conn.Post(frame)
 		case 3:
 			c.give(n)
+		case 4:
+			c.mu.Lock()
+			c.room += n
+			c.mu.Unlock()
+			b.publish("quiet", "a")
+			synctest.Wait()
+			c.conn.Room()
 		}
 		synctest.Wait()
 	}

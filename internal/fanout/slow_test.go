@@ -64,6 +64,30 @@ func TestStalledReaderCatchesUp(t *testing.T) {
 	}
 }
 
+// TestStalledReaderGoesOnAfterMessagesOfOthers publishes nothing for the reader
+// while it is stalled.
+func TestStalledReaderGoesOnAfterMessagesOfOthers(t *testing.T) {
+	for _, slow := range []fanout.Slow{fanout.CatchUp, fanout.Latest, fanout.Cut} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t, keep(2000))
+			f := b.follow(fanout.Join{Selector: selector("a"), Slow: slow})
+			synctest.Wait()
+			f.block()
+			f.give(5)
+			b.publish("cut after five bytes", "a")
+			synctest.Wait()
+			b.publish("other", "b")
+			f.give(-1)
+			synctest.Wait()
+			if s := b.table.Stats(); s.Behind != 0 {
+				t.Errorf("slow %v: the reader is still behind", slow)
+			}
+			b.publish("live", "a")
+			b.check(f)
+		})
+	}
+}
+
 // TestStalledReaderHoldsNoCopy bounds what is queued for it by one page.
 func TestStalledReaderHoldsNoCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -184,6 +208,50 @@ func TestLossesBetweenKeptMessagesAreToldOnce(t *testing.T) {
 		}
 		if got := lines(c); !slices.Equal(got, want) {
 			t.Errorf("got %d lines\n%.300q\nwant %d\n%.300q", len(got), got, len(want), want)
+		}
+		c.conn.Close(loop.Ended)
+	})
+}
+
+// A racing log has something happen whenever it is asked for its bounds.
+type racing struct {
+	eventlog.Log
+	before func()
+}
+
+func (l racing) Bounds(sel *eventlog.Selector) eventlog.Bounds {
+	l.before()
+	return l.Log.Bounds(sel)
+}
+
+// TestLossAfterThePageWasReadIsTold trims more, beyond the page that reports a
+// loss, before the notice is made.
+func TestLossAfterThePageWasReadIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, keep(100))
+		more := 80
+		b.table = fanout.NewTable(b.loop, b.feed, racing{b.log, func() {
+			for ; more > 0; more-- {
+				b.publish("more", "a")
+			}
+		}}, b.enc)
+		b.on(func() { b.loop.AddTable(b.table) })
+		c := b.join(fanout.Join{Selector: selector("a"), Form: fanout.Text, Policy: fanout.Diff, Slow: fanout.CatchUp})
+		b.stall(c, 150, "a") // 1 to 151; 52 to 115 are the page, then 152 to 231 are published
+		c.give(-1)
+		synctest.Wait()
+		want := []string{b.gapLine(fanout.Gap{Reason: "slow", Requested: b.id(0), Oldest: b.id(132), Newest: b.id(231), Policy: "diff"})}
+		for seq := uint64(52); seq <= 231; seq++ {
+			switch {
+			case seq == 116:
+				want = append(want, b.gapLine(fanout.Gap{Reason: "slow", Requested: b.id(115), Oldest: b.id(132), Newest: b.id(231), Policy: "diff"}))
+			case seq > 116 && seq < 132:
+			default:
+				want = append(want, string(b.all[seq-1].Data))
+			}
+		}
+		if got := lines(c); !slices.Equal(got, want) {
+			t.Errorf("got %d lines\n%.3000q\nwant %d\n%.3000q", len(got), got, len(want), want)
 		}
 		c.conn.Close(loop.Ended)
 	})

@@ -36,6 +36,7 @@ type Table struct {
 	groups map[groupKey]*group
 	index  topic.Index[*group]
 	dirty  []*group        // groups with pending entries
+	full   []*group        // those of them whose entries fill one write
 	entry  *eventlog.Entry // being matched
 	match  func(*group)    // t.pend, made once
 	batch  []byte          // scratch: the frames of one step for one group
@@ -111,6 +112,13 @@ func (t *Table) dispatch(e *eventlog.Entry) {
 	for _, name := range e.Topics {
 		t.index.Each(name, t.match)
 	}
+	// Not before: e would come again by its next topic, and a connection that
+	// turns out broken may take its group out of the index.
+	for i, g := range t.full {
+		g.deliver()
+		t.full[i] = nil
+	}
+	t.full = t.full[:0]
 }
 
 // pend adds the entry being matched to a group, once.
@@ -124,7 +132,7 @@ func (t *Table) pend(g *group) {
 	}
 	g.pending = append(g.pending, t.entry)
 	if g.pendingBytes += len(t.entry.Data); g.pendingBytes >= batchBytes {
-		g.deliver()
+		t.full = append(t.full, g)
 	}
 }
 

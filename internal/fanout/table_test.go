@@ -3,6 +3,7 @@ package fanout_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -88,9 +89,11 @@ func TestReaderAheadOfItsLoopGetsNothingTwice(t *testing.T) {
 		first := b.follow(fanout.Join{Selector: selector("a")})
 		synctest.Wait()
 		release := b.hold()
-		for i := range 10 {
-			b.publish(fmt.Sprint(i), "a")
-		}
+		b.loop.Do(func() {
+			for i := range 10 {
+				b.publish(fmt.Sprint(i), "a")
+			}
+		})
 		ahead := b.follow(fanout.Join{Selector: selector("a"), After: 10})
 		amid := b.follow(fanout.Join{Selector: selector("a"), After: 5})
 		release()
@@ -168,6 +171,56 @@ func TestMessageInSeveralTopicsComesOnce(t *testing.T) {
 	})
 }
 
+// TestLargeMessageInSeveralTopicsComesOnce is the same for one that fills a batch.
+func TestLargeMessageInSeveralTopicsComesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, eventlog.Options{})
+		fs := []follower{
+			b.follow(fanout.Join{Selector: selector("a", "b", "c")}),
+			b.follow(fanout.Join{Selector: selector("*", "**"), Form: fanout.Text}),
+		}
+		release := b.hold()
+		b.loop.Do(func() {
+			for i := range 20 {
+				b.publish(strings.Repeat(string(rune('a'+i)), 20_000*(i%5)), "a", "b", "c")
+			}
+		})
+		release()
+		b.check(fs...)
+	})
+}
+
+// TestBrokenConnectionsInAFullBatch has groups go while a message that fills the
+// batch of each is dispatched.
+func TestBrokenConnectionsInAFullBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, eventlog.Options{})
+		var fs, broken []follower
+		for i := range 12 {
+			f := b.follow(fanout.Join{Selector: selector("a"), Form: fanout.Form(i % 4), Framed: i%2 == 0})
+			if i%4 != 1 { // whole groups
+				f.mu.Lock()
+				f.err = fmt.Errorf("on purpose")
+				f.mu.Unlock()
+				broken = append(broken, f)
+			} else {
+				fs = append(fs, f)
+			}
+		}
+		synctest.Wait()
+		for range 3 {
+			b.publish(strings.Repeat("x", 100_000), "a")
+			synctest.Wait()
+		}
+		for i, f := range broken {
+			if f.closed() != loop.WriteFailed {
+				t.Errorf("broken reader %d is closed for %v", i, f.closed())
+			}
+		}
+		b.check(fs...)
+	})
+}
+
 // TestFirstBytesPrecedeMessages joins while bytes of the stream's own wait, and
 // messages come in the same turn: the bytes say where the reader stands.
 func TestFirstBytesPrecedeMessages(t *testing.T) {
@@ -178,7 +231,7 @@ func TestFirstBytesPrecedeMessages(t *testing.T) {
 		release := b.hold()
 		c.conn.Post([]byte("ready;"))
 		b.loop.Do(func() { b.table.Join(&c.conn, fanout.Join{Selector: selector("a"), Form: fanout.Text}) })
-		b.publish("message", "a")
+		b.loop.Do(func() { b.publish("message", "a") })
 		release()
 		synctest.Wait()
 		if got := string(c.bytes()); got != "ready;message\n" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -12,24 +13,25 @@ import (
 // was read from nc and not served; net/http reads it first. It returns once srv
 // has accepted nc, or has refused it, because it is shutting down, and closed it.
 func Return(srv *http.Server, nc net.Conn, unread []byte) {
-	_ = srv.Serve(&oneConn{conn: &Conn{Conn: nc, unread: unread}}) // the error is that there is no second connection
+	l := new(oneConn)
+	l.conn.Store(&Conn{Conn: nc, unread: unread})
+	_ = srv.Serve(l) // the error is that there is no second connection
 }
 
-// oneConn is a listener that accepts one connection.
-type oneConn struct{ conn net.Conn }
+// oneConn is a listener that accepts one connection. The server's Shutdown may
+// close it while Serve accepts.
+type oneConn struct{ conn atomic.Pointer[Conn] } // nil once accepted or closed
 
 func (l *oneConn) Accept() (net.Conn, error) {
-	if l.conn == nil {
-		return nil, net.ErrClosed
+	if c := l.conn.Swap(nil); c != nil {
+		return c, nil
 	}
-	nc := l.conn
-	l.conn = nil
-	return nc, nil
+	return nil, net.ErrClosed
 }
 
 func (l *oneConn) Close() error {
-	if l.conn != nil {
-		return l.conn.Close()
+	if c := l.conn.Swap(nil); c != nil {
+		return c.Close()
 	}
 	return nil
 }
@@ -50,6 +52,15 @@ func (c *Conn) Read(b []byte) (int, error) {
 	n := copy(b, c.unread)
 	c.unread = c.unread[n:]
 	return n, nil
+}
+
+// CloseWrite lets net/http say that it is done before it closes, so that a client
+// which still sends can read the answer.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // SyscallConn lets the connection be taken over again. That loses what is unread,

@@ -48,7 +48,7 @@ type Server struct {
 
 // Adopt serves a connection from now on.
 func (s *Server) Adopt(c Conn) {
-	s.workers[int(s.next.Add(1))%len(s.workers)].adopt(c)
+	s.workers[s.next.Add(1)%uint32(len(s.workers))].adopt(c)
 }
 
 // Close closes all connections, each after the request it is busy with, and

@@ -2,13 +2,18 @@ package intake
 
 import "bytes"
 
-// maxRequest bounds a request with head and body. Larger ones are net/http's.
-const maxRequest = 64 << 10
+// maxRequest bounds a request with head and body, and maxHead its head with the
+// empty line. Larger ones are net/http's, which never allows less than maxHead:
+// it adds as much to http.Server.MaxHeaderBytes.
+const (
+	maxRequest = 64 << 10
+	maxHead    = 4 << 10
+)
 
 // A Request is one HTTP/1.1 request. Its bytes belong to the worker.
 type Request struct {
 	Method []byte
-	Path   []byte // as sent, before any '?'
+	Path   []byte // as sent, before any '?'; without percent-encoding
 	Query  []byte // as sent, after '?'; nil if there is none
 	Body   []byte
 }
@@ -35,10 +40,13 @@ var plainHeaders = [][]byte{
 func parse(p []byte, r *Request) (n int, v verdict) {
 	head := bytes.Index(p, []byte("\r\n\r\n"))
 	if head < 0 {
-		if len(p) >= maxRequest {
+		if len(p) >= maxHead {
 			return 0, strange
 		}
 		return 0, incomplete
+	}
+	if head+4 > maxHead {
+		return 0, strange
 	}
 	line, lines, _ := bytes.Cut(p[:head+2], []byte("\r\n"))
 	if !r.requestLine(line) {
@@ -60,7 +68,7 @@ func parse(p []byte, r *Request) (n int, v verdict) {
 func (r *Request) requestLine(line []byte) bool {
 	method, rest, ok := bytes.Cut(line, []byte(" "))
 	target, ok2 := bytes.CutSuffix(rest, []byte(" HTTP/1.1"))
-	if !ok || !ok2 || len(method) == 0 || len(target) == 0 || target[0] != '/' || !visible(target) {
+	if !ok || !ok2 || !upper(method) || len(target) == 0 || target[0] != '/' || !visible(target) {
 		return false
 	}
 	r.Method = method
@@ -68,7 +76,17 @@ func (r *Request) requestLine(line []byte) bool {
 	if !ok {
 		r.Query = nil
 	}
-	return true
+	return bytes.IndexByte(r.Path, '%') < 0
+}
+
+// upper reports whether p is a word of capital letters.
+func upper(p []byte) bool {
+	for _, c := range p {
+		if c < 'A' || c > 'Z' {
+			return false
+		}
+	}
+	return len(p) > 0
 }
 
 // visible reports whether p is printable ASCII without spaces.
@@ -89,7 +107,7 @@ func bodyLength(lines []byte) (length int, ok bool) {
 		line, rest, _ := bytes.Cut(lines, []byte("\r\n"))
 		lines = rest
 		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || bytes.ContainsAny(line, "\r\n\x00") {
+		if !found || !printable(line) {
 			return 0, false
 		}
 		switch value = bytes.Trim(value, " \t"); {
@@ -105,12 +123,38 @@ func bodyLength(lines []byte) (length int, ok bool) {
 				return 0, false
 			}
 		case bytes.EqualFold(name, []byte("host")):
-			hosts++
+			if hosts++; !isHost(value) {
+				return 0, false
+			}
 		case !isPlain(name):
 			return 0, false
 		}
 	}
 	return length, length >= 0 && hosts == 1
+}
+
+// printable reports whether p is ASCII without control characters but tabs. That
+// also keeps letters out that bytes.EqualFold takes for ASCII ones, as U+017F for s.
+func printable(p []byte) bool {
+	for _, c := range p {
+		if (c < ' ' && c != '\t') || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost reports whether p is a plain name or address, perhaps with a port.
+func isHost(p []byte) bool {
+	for _, c := range p {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case bytes.IndexByte([]byte("-._:[]"), c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func isPlain(name []byte) bool {

@@ -1,7 +1,7 @@
 package intake
 
 import (
-	"errors"
+	"bytes"
 	"os"
 	"runtime"
 	"sync"
@@ -53,9 +53,10 @@ type worker struct {
 // A conn is an adopted connection.
 type conn struct {
 	fd       int
-	partial  []byte // the begin of a request
-	unsent   []byte // the rest of an answer; nothing is read meanwhile
-	active   time.Time
+	partial  []byte    // the begin of a request
+	unsent   []byte    // the rest of an answer; nothing is read meanwhile
+	leaving  bool      // goes back to net/http, with partial, once unsent is sent
+	active   time.Time // when a request or its answer was last begun or ended
 	giveBack func(fd int, unread []byte)
 }
 
@@ -82,14 +83,13 @@ func (w *worker) start() error {
 		unix.Close(fd)
 		return err
 	}
-	w.file, w.done = os.NewFile(uintptr(fd), "epoll"), make(chan struct{})
-	raw, err := w.file.SyscallConn()
+	file := os.NewFile(uintptr(fd), "epoll")
+	raw, err := file.SyscallConn()
 	if err != nil {
-		w.file.Close()
-		w.file = nil
+		file.Close()
 		return err
 	}
-	w.epoll = fd
+	w.file, w.done, w.epoll = file, make(chan struct{}), fd
 	go w.run(w.file, raw, w.done)
 	return nil
 }
@@ -97,11 +97,9 @@ func (w *worker) start() error {
 func (w *worker) close() {
 	w.mu.Lock()
 	w.closing = true
-	done := w.done
+	done := w.done // also of a goroutine that is just ending
 	if w.file != nil {
 		_ = w.file.SetReadDeadline(time.Now())
-	} else {
-		done = nil
 	}
 	w.mu.Unlock()
 	if done != nil {
@@ -125,14 +123,13 @@ func (w *worker) run(file *os.File, raw syscall.RawConn, done chan struct{}) {
 			n, _ = unix.EpollWait(int(fd), events[:], 0)
 			return n > 0
 		})
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err != nil { // the deadline; EpollWait may have left -1
 			n = 0
 		}
-		now := time.Now()
 		for _, ev := range events[:n] {
-			w.event(w.conns[ev.Fd], ev.Events, now)
+			w.event(w.conns[ev.Fd], ev.Events)
 		}
-		w.sweep(now)
+		w.sweep(time.Now())
 		if n > 0 {
 			runtime.Gosched() // let the loops deliver what was published
 		}
@@ -184,33 +181,40 @@ func (w *worker) watch(a Conn) {
 		return
 	}
 	if len(a.Unread) > 0 {
-		w.serve(c, w.buf[:copy(w.buf, a.Unread)])
+		w.serve(c, a.Unread)
 	}
 }
 
 // event acts on what epoll reported.
-func (w *worker) event(c *conn, events uint32, now time.Time) {
-	if c == nil {
-		return
-	}
-	c.active = now
-	if len(c.unsent) > 0 {
+func (w *worker) event(c *conn, events uint32) {
+	switch {
+	case c == nil:
+	case len(c.unsent) > 0:
 		w.sendRest(c)
-		return
+	default:
+		w.read(c, events)
 	}
+}
+
+func (w *worker) read(c *conn, events uint32) {
 	held := copy(w.buf, c.partial)
 	n, err := receive(c.fd, w.buf[held:])
 	switch {
 	case err == unix.EAGAIN && events&(unix.EPOLLERR|unix.EPOLLHUP) == 0:
-	case n <= 0:
-		w.drop(c)
-	default:
+	case n > 0:
 		w.serve(c, w.buf[:held+n])
+	case n == 0 && held > 0: // net/http tells the client that its request ends early
+		w.giveUp(c, w.buf[:held], nil)
+	default:
+		w.drop(c)
 	}
 }
 
 // serve answers every complete request in p and keeps the rest.
 func (w *worker) serve(c *conn, p []byte) {
+	if len(c.partial) == 0 {
+		c.active = time.Now()
+	}
 	w.out = w.out[:0]
 	for len(p) > 0 {
 		var r Request
@@ -223,10 +227,13 @@ func (w *worker) serve(c *conn, p []byte) {
 			w.out, served = w.handler.Answer(w.out, &r)
 		}
 		if !served {
-			w.giveUp(c, p)
+			w.giveUp(c, p, w.out)
 			return
 		}
 		p = p[n:]
+	}
+	if len(w.out) > 0 {
+		c.active = time.Now()
 	}
 	c.partial = append(c.partial[:0], p...)
 	if len(p) == 0 && cap(c.partial) > 4096 {
@@ -235,17 +242,18 @@ func (w *worker) serve(c *conn, p []byte) {
 	w.send(c, w.out)
 }
 
-// giveUp hands the connection back to net/http, with p unread.
-func (w *worker) giveUp(c *conn, p []byte) {
-	if w.send(c, w.out); c.fd < 0 {
-		return
+// giveUp hands the connection back to net/http, with p unread, after sending
+// answers.
+func (w *worker) giveUp(c *conn, p, answers []byte) {
+	p = bytes.Clone(p)
+	switch w.send(c, answers); {
+	case c.fd < 0:
+	case len(c.unsent) > 0: // net/http's answers must not overtake these
+		c.partial, c.leaving = p, true
+	default:
+		w.forget(c)
+		go c.giveBack(c.fd, p) // ends when the connection is handed on
 	}
-	if len(c.unsent) > 0 { // it does not read our answers: no need to bother net/http
-		w.drop(c)
-		return
-	}
-	w.forget(c)
-	go c.giveBack(c.fd, append([]byte(nil), p...)) // ends when the connection is handed on
 }
 
 // send writes an answer. What does not fit waits, and reading stops.
@@ -259,8 +267,10 @@ func (w *worker) send(c *conn, p []byte) {
 		return
 	}
 	if n < len(p) {
-		c.unsent = append([]byte(nil), p[n:]...)
-		w.rearm(c, unix.EPOLLOUT|unix.EPOLLRDHUP)
+		c.unsent = bytes.Clone(p[n:])
+		// Without EPOLLRDHUP, which would be reported again and again until somebody
+		// reads. That the peer is gone is always reported.
+		w.rearm(c, unix.EPOLLOUT)
 	}
 }
 
@@ -270,10 +280,18 @@ func (w *worker) sendRest(c *conn) {
 		w.drop(c)
 		return
 	}
-	if c.unsent = c.unsent[n:]; len(c.unsent) == 0 {
-		c.unsent = nil
-		w.rearm(c, unix.EPOLLIN|unix.EPOLLRDHUP)
+	if n > 0 {
+		c.active = time.Now()
 	}
+	if c.unsent = c.unsent[n:]; len(c.unsent) > 0 {
+		return
+	}
+	c.unsent = nil
+	if c.leaving {
+		w.giveUp(c, c.partial, nil)
+		return
+	}
+	w.rearm(c, unix.EPOLLIN|unix.EPOLLRDHUP)
 }
 
 func (w *worker) rearm(c *conn, events uint32) {
@@ -295,14 +313,19 @@ func (w *worker) drop(c *conn) {
 	c.fd = -1
 }
 
-// sweep closes connections that were silent for too long.
+// sweep closes connections that were silent for too long. Where a request is slow
+// to arrive, net/http's limits decide how long it may take.
 func (w *worker) sweep(now time.Time) {
 	if now.Sub(w.swept) < w.idle/4 {
 		return
 	}
 	w.swept = now
 	for _, c := range w.conns {
-		if now.Sub(c.active) >= w.idle {
+		switch {
+		case now.Sub(c.active) < w.idle:
+		case len(c.partial) > 0 && len(c.unsent) == 0:
+			w.giveUp(c, c.partial, nil)
+		default:
 			w.drop(c)
 		}
 	}

@@ -41,6 +41,7 @@ func dial(t *testing.T) (client, server *net.TCPConn) {
 		t.Fatal(err)
 	}
 	client, server = c.(*net.TCPConn), s.(*net.TCPConn)
+	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
 	_ = client.SetReadBuffer(64 << 10)
 	_ = server.SetWriteBuffer(64 << 10)
 	return client, server
@@ -107,6 +108,43 @@ func TestEndOfClientIsNoticedWithoutTraffic(t *testing.T) {
 	}
 }
 
+// TestEndOfGuardedClientIsNoticed is for sockets that the loop does not write to.
+func TestEndOfGuardedClientIsNoticed(t *testing.T) {
+	for name, leave := range map[string]func(*net.TCPConn){
+		"close": func(c *net.TCPConn) { c.Close() },
+		"reset": func(c *net.TCPConn) {
+			_ = c.SetLinger(0)
+			c.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := dial(t)
+			defer server.Close()
+			raw, err := server.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &memory{sink: sink{room: -1}}
+			m.conn.Init(loop.New(1).Pick(), roomy, &m.owner, -1, &m.sink, 0, false)
+			_ = raw.Control(func(fd uintptr) { m.conn.Guard(int(fd)) })
+			m.conn.Add()
+			m.conn.Post([]byte("x"))
+			if _, err := client.Write([]byte("what the client says does not matter")); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the frame is written", func() bool { return string(m.sink.bytes()) == "x" })
+			if got := m.owner.reasons(); len(got) != 0 {
+				t.Errorf("closed %v before the client has gone", got)
+			}
+			leave(client)
+			eventually(t, "the connection is closed", func() bool { return len(m.owner.reasons()) > 0 })
+			if got := m.owner.reasons(); !slices.Equal(got, []loop.Reason{loop.ClientGone}) {
+				t.Errorf("closed %v, want client gone", got)
+			}
+		})
+	}
+}
+
 // TestResetOfStalledClientIsNoticed is for a loop that waits for room.
 func TestResetOfStalledClientIsNoticed(t *testing.T) {
 	s := take(t, loop.New(1).Pick(), roomyTail, 0, false)
@@ -127,26 +165,6 @@ func TestClientThatNeverReadsIsGivenUp(t *testing.T) {
 	s := take(t, loop.New(1).Pick(), roomyTail, 300*time.Millisecond, false)
 	s.conn.Post(make([]byte, 32<<20))
 	wantClosed(t, s, loop.TooSlow)
-}
-
-// TestUnreadRequestBytesDoNotCostTheClientTheEnd closes over bytes of the client
-// that nobody has read: the kernel would answer with a reset.
-func TestUnreadRequestBytesDoNotCostTheClientTheEnd(t *testing.T) {
-	for range 20 {
-		s := take(t, loop.New(1).Pick(), roomyTail, 0, false)
-		if _, err := io.WriteString(s.client, strings.Repeat("unread", 1000)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the bytes are there", func() bool {
-			n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
-			return err == nil && n == 6000
-		})
-		s.conn.Post([]byte("data "))
-		s.conn.End(loop.Ended)
-		if got, err := io.ReadAll(s.client); err != nil || string(got) != "data tail" {
-			t.Fatalf("read %q, %v; want the data, the tail and a clean end", got, err)
-		}
-	}
 }
 
 func TestDescriptorIsHandedOnAfterCleanEnd(t *testing.T) {

@@ -47,9 +47,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, topic, id strin
 
 func location(topic string) string { return (&url.URL{Path: topicsPath + topic}).EscapedPath() }
 
+// worthAdopting leaves browsers to net/http: their requests are never plain, and
+// their answers need CORS headers.
 func (h *Handler) worthAdopting(r *http.Request) bool {
 	served, ok := r.Context().Value(servedKey{}).(*atomic.Int32)
-	return ok && served.Add(1) > adoptAfter && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close && r.TLS == nil
+	return ok && served.Add(1) > adoptAfter && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close && r.TLS == nil &&
+		r.Header.Get("Origin") == ""
 }
 
 // adopt answers and takes the connection over. It returns false, having done
@@ -72,22 +75,33 @@ func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic, id string
 	}
 	fd, err := loop.Detach(nc, time.Minute, time.Minute)
 	if err != nil {
-		handover.Return(srv, nc, unread)
+		_ = nc.SetWriteDeadline(time.Time{})
+		giveBack(srv, nc, unread)
 		return true
 	}
 	h.intake.Adopt(intake.Conn{FD: fd, Unread: unread, GiveBack: func(fd int, unread []byte) {
 		if nc, err := loop.Attach(fd); err == nil {
-			handover.Return(srv, nc, unread)
+			giveBack(srv, nc, unread)
 		}
 	}})
 	return true
+}
+
+// giveBack gives a connection back to net/http after a POST. Some clients end a
+// body with more line ends than they said. Where net/http has served the POST, it
+// skips up to 4 bytes of them, but to srv this is a new connection.
+func giveBack(srv *http.Server, nc net.Conn, unread []byte) {
+	for n := 0; n < 4 && len(unread) > 0 && (unread[0] == '\r' || unread[0] == '\n'); n++ {
+		unread = unread[1:]
+	}
+	handover.Return(srv, nc, unread)
 }
 
 // Answer implements [intake.Handler]: it publishes one message. Whatever would be
 // an error is left to net/http, which finds the same error and words it.
 func (h *Handler) Answer(dst []byte, r *intake.Request) ([]byte, bool) {
 	name, ok := bytes.CutPrefix(r.Path, []byte(topicsPath))
-	if !ok || string(r.Method) != http.MethodPost || bytes.IndexByte(name, '%') >= 0 || len(r.Body) > h.opts.MaxBytes {
+	if !ok || string(r.Method) != http.MethodPost || len(r.Body) > h.opts.MaxBytes {
 		return dst, false
 	}
 	topic := string(name)
@@ -113,21 +127,22 @@ type created struct {
 	ID string `json:"id"`
 }
 
-// appendCreated appends the response to a publish.
+// appendCreated appends the response to a publish, the same that net/http sends.
 func (h *Handler) appendCreated(dst []byte, topic, id string) []byte {
-	body, err := json.Marshal(created{id})
-	if err != nil {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // as in encode
+	if err := enc.Encode(created{id}); err != nil {
 		panic("native: " + err.Error())
 	}
-	body = append(body, '\n')
-	dst = append(dst, "HTTP/1.1 201 Created\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nDate: "...)
-	dst = append(dst, h.date()...)
-	dst = append(dst, "\r\nLocation: "...)
+	dst = append(dst, "HTTP/1.1 201 Created\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nLocation: "...)
 	dst = append(dst, location(topic)...)
+	dst = append(dst, "\r\nX-Content-Type-Options: nosniff\r\nDate: "...)
+	dst = append(dst, h.date()...)
 	dst = append(dst, "\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = strconv.AppendInt(dst, int64(body.Len()), 10)
 	dst = append(dst, "\r\n\r\n"...)
-	return append(dst, body...)
+	return append(dst, body.Bytes()...)
 }
 
 // A stamp is a Date header and the second it holds for.

@@ -191,16 +191,18 @@ func otherMethod(w http.ResponseWriter, r *http.Request, allow string) error {
 		Detail: "method " + quote(r.Method) + " is not possible here; possible are " + allow}
 }
 
-// unreadGrace is how long a client that was refused may go on sending.
-const unreadGrace = 2 * time.Second
+// unreadGrace is how long a refusal waits for the rest of the body. What was sent
+// at once is there by then, and the connection can be used again.
+const unreadGrace = 500 * time.Millisecond
 
-// stopReading lets a refusal go out although the client is still sending: net/http
-// would first wait for the rest of the body, or for 256 KiB of it.
+// stopReading lets a refusal go out although the client goes on sending: net/http
+// would first wait for the end of the body, or for 256 KiB of it, which may be
+// hours away. It then closes the connection.
 func stopReading(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.EnableFullDuplex() // best effort: HTTP/2 needs neither
-	_ = rc.SetReadDeadline(time.Now().Add(unreadGrace))
+	// Full duplex would do without the wait, but net/http panics when the body of
+	// such a request ends after the handler.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadGrace))
 }

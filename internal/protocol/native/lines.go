@@ -41,7 +41,8 @@ func (h *Handler) publishLines(w http.ResponseWriter, r *http.Request, q url.Val
 	}
 	defer h.unblock(w)()
 	lr := &lineReader{h: h, in: bufio.NewReaderSize(r.Body, 64<<10)}
-	if err := lr.all(r.Context()); err != nil {
+	// A client that is gone does not undo the lines that it has sent.
+	if err := lr.all(context.WithoutCancel(r.Context())); err != nil {
 		p := asProblem(err)
 		p.Line, p.Published, p.LastID = lr.bad, &lr.published, lr.lastID
 		return p

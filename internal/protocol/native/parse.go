@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,24 +51,31 @@ func parseJSON(line []byte) (hub.Message, error) {
 	if err := dec.Decode(&w); err != nil {
 		return hub.Message{}, badRequest("bad_json", jsonDetail(err))
 	}
+	end := dec.InputOffset()
 	if _, err := dec.Token(); err != io.EOF {
-		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("more than one JSON object in a line: the first ends at byte %d", dec.InputOffset()))
+		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("more than one JSON object in a line: the first ends at byte %d", end))
 	}
 	return w.message()
 }
 
-// jsonDetail says what package json says, in terms of the line.
+// jsonDetail says what package json says, in terms of the line and shortened.
 func jsonDetail(err error) string {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Sprintf("%v at byte %d", e, e.Offset)
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Sprintf("field %q is %s, want %s", e.Field, e.Value, wanted(e.Type))
+		return fmt.Sprintf("field %q is %.40s, want %s", e.Field, e.Value, wanted(e.Type))
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the line ends within its JSON object"
 	}
-	return strings.TrimPrefix(err.Error(), "json: ") // an unknown field
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	if name, ok := strings.CutPrefix(text, "unknown field "); ok {
+		if name, err := strconv.Unquote(name); err == nil {
+			return "unknown field " + quote(name)
+		}
+	}
+	return text
 }
 
 func wanted(t reflect.Type) string {
