@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"runtime"
 	"sort"
 	"time"
 
@@ -29,6 +30,11 @@ type member struct {
 	reader *reader
 }
 
+// writesPerSlice is after how many system calls in a row, about a millisecond's, a
+// loop lets other goroutines run. What is published meanwhile leaves together in
+// the next round, and a publisher's answer does not wait for the end of this one.
+const writesPerSlice = 256
+
 // Hot path: deliver writes the pending entries to every live reader: one slice,
 // one system call each.
 func (g *group) deliver() {
@@ -40,6 +46,9 @@ func (g *group) deliver() {
 	g.last = t.now()
 	n := len(g.live)
 	for i := n - 1; i >= 0; i-- { // downwards: cutting takes member i out
+		if i%writesPerSlice == writesPerSlice-1 {
+			runtime.Gosched()
+		}
 		m := g.live[i]
 		var wrote int
 		var err error

@@ -126,14 +126,37 @@ func (w *worker) run(file *os.File, raw syscall.RawConn, done chan struct{}) {
 		if err != nil { // the deadline; EpollWait may have left -1
 			n = 0
 		}
-		for _, ev := range events[:n] {
-			w.event(w.conns[ev.Fd], ev.Events)
+		for range busyRounds {
+			for _, ev := range events[:n] {
+				w.event(w.conns[ev.Fd], ev.Events)
+			}
+			if n = w.lookAgain(n, events[:]); n == 0 {
+				break
+			}
 		}
 		w.sweep(time.Now())
-		if n > 0 {
-			runtime.Gosched() // let the loops deliver what was published
+	}
+}
+
+const (
+	busyRounds = 64 // of serving, before the worker sees who wants to join or close
+	looks      = 3  // after a round, before the worker parks
+)
+
+// lookAgain lets the loops deliver what was published and asks whether more has
+// come meanwhile. Were the worker to park at once, a loop that is busy delivering
+// would keep Go's network poller from waking it for up to 10 ms.
+func (w *worker) lookAgain(served int, events []unix.EpollEvent) int {
+	if served == 0 {
+		return 0
+	}
+	for range looks {
+		runtime.Gosched()
+		if n, _ := unix.EpollWait(w.epoll, events, 0); n > 0 {
+			return n
 		}
 	}
+	return 0
 }
 
 // takeIn takes in what has arrived, and sets when the goroutine next wakes by
