@@ -1,0 +1,241 @@
+package clients_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sub starts "weir sub".
+func sub(t *testing.T, address string, args ...string) *program {
+	t.Helper()
+	return start(t, append([]string{weirPath, "sub", "--server", address}, args...)...)
+}
+
+func TestGrowingLogIsFollowedAcrossRotation(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	reader := sub(t, s.url, "--since", "start", "logs")
+	log := growingLog(t, s, "logs")
+	log.append(1, 50)
+	reader.awaitLines(50)
+	if err := os.Rename(log.path, log.path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	log.append(51, 80) // a new file of the old name
+	reader.awaitLines(80)
+	log.append(81, 81)
+	reader.awaitLines(81)
+	checkCount(t, "weir sub", reader.out.lines(), 81)
+}
+
+// machineFigures is a command that prints figures of the machine for two seconds.
+func machineFigures() string {
+	if _, err := exec.LookPath("vmstat"); err == nil {
+		return "vmstat 1 3"
+	}
+	return "for i in 1 2 3; do cat /proc/loadavg; sleep 1; done"
+}
+
+func TestOutputOfARunningCommandIsReadLive(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	readers := []*program{
+		sub(t, s.url, "--since", "start", "vmstat"),
+		curl(t, "-H", "Accept: text/plain", s.topicURL("vmstat")+"?since=start"),
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	pipeline := start(t, need(t, "sh"), "-c", "("+machineFigures()+`) | tee "$1" | "$2" pub --server "$3" vmstat`, "sh", copied, weirPath, s.url)
+	for _, r := range readers {
+		r.awaitLines(1)
+	}
+	select {
+	case <-pipeline.done:
+		t.Error("the first line arrived only when the command had ended")
+	default:
+	}
+	if code := pipeline.code(); code != 0 {
+		t.Errorf("the pipeline ends with code %d", code)
+	}
+	text, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for _, r := range readers {
+		if got := r.awaitLines(len(want)); !slices.Equal(got, want) {
+			t.Errorf("%s printed\n%s\nwant\n%s", r.name, strings.Join(got, "\n"), text)
+		}
+	}
+	expectIn(t, pipeline.err.String(), fmt.Sprintf("%d published in ", len(want)))
+}
+
+func TestSubPrintsJSONWithTopics(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	plain := sub(t, s.url, "--since", "start", "--count", "2", "orders/*", "b")
+	lines := sub(t, s.url, "--since", "start", "--count", "2", "--json", "orders/*", "b")
+	id := s.publish("orders/水", "one\ntwo", "type=price&key=k")
+	s.publish("b", "three", "")
+	for _, p := range []*program{plain, lines} {
+		if code := p.code(); code != 0 {
+			t.Errorf("%s ends with code %d", p.name, code)
+		}
+	}
+	if got, want := plain.out.String(), "orders/水  one\n          two\nb  three\n"; got != want {
+		t.Errorf("sub printed %q, want %q", got, want)
+	}
+	var got struct{ ID, Topic, Type, Key, Time, Data string }
+	first := lines.out.lines()[0]
+	if err := json.Unmarshal([]byte(first), &got); err != nil {
+		t.Fatalf("sub --json printed %q: %v", first, err)
+	}
+	if _, err := time.Parse(time.RFC3339, got.Time); err != nil || got.ID != id || got.Topic != "orders/水" || got.Type != "price" || got.Key != "k" || got.Data != "one\ntwo" {
+		t.Errorf("sub --json printed %s, %v", first, err)
+	}
+}
+
+func TestSubResumesOverABrokenNetwork(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	p := newProxy(t, s.addr)
+	p.allow(900, 1, 2000, 500, 3500)
+	reader := sub(t, p.url, "--since", "start", "a")
+	s.trickle("a", 200, 5*time.Millisecond)
+	checkCount(t, "weir sub", reader.awaitLines(200), 200)
+	reader.signal(syscall.SIGTERM)
+	if code := reader.code(); code != 130 {
+		t.Errorf("sub ends with code %d after a signal, want 130", code)
+	}
+	expectIn(t, reader.err.String(), "trying again", "connected again")
+	if strings.Contains(reader.err.String(), "GAP") || p.exhaustions() < 3 {
+		t.Errorf("%d connections were cut, and sub said\n%s", p.exhaustions(), &reader.err)
+	}
+}
+
+func TestSubGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--drain.window", "0s")
+	plain := sub(t, s.url, "--since", "start", "a")
+	lines := sub(t, s.url, "--since", "start", "--json", "a")
+	s.publishNumbers("a", 1, 20)
+	plain.awaitLines(20)
+	lines.awaitLines(20)
+	s.terminate()
+	s = s.restart()
+	s.publishNumbers("a", 21, 25)
+	checkCount(t, "weir sub", plain.awaitLines(25), 25)
+	plain.awaitText(&plain.err, "GAP: messages may be lost (foreign)")
+	if got := lines.awaitLines(26)[20]; !strings.HasPrefix(got, `{"gap":{"reason":"foreign"`) {
+		t.Errorf("sub --json printed %s where the server was restarted, want a gap", got)
+	}
+}
+
+// awaitAnswers waits until answers that say that n lines are published have come
+// over the proxy.
+func awaitAnswers(t *testing.T, p *proxy, n int) {
+	t.Helper()
+	await(t, "answers", func() error {
+		sum := 0
+		for _, m := range regexp.MustCompile(`"published":(\d+),`).FindAllStringSubmatch(p.answers.String(), -1) {
+			lines, _ := strconv.Atoi(m[1])
+			sum += lines
+		}
+		if sum != n {
+			return fmt.Errorf("%d lines are published, want %d", sum, n)
+		}
+		return nil
+	})
+}
+
+func TestPubSurvivesABrokenNetwork(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	reader := sub(t, s.url, "--since", "start", "a")
+	p := newProxy(t, s.addr)
+	pub := start(t, weirPath, "pub", "--server", p.url, "a")
+	write := func(from, to int) {
+		for i := from; i <= to; i++ {
+			pub.write(fmt.Sprintln(i))
+		}
+	}
+	write(1, 50)
+	awaitAnswers(t, p, 50)
+	p.setDown(true)
+	write(51, 150)
+	pub.awaitText(&pub.err, "trying again")
+	p.setDown(false)
+	write(151, 200)
+	pub.in.Close()
+	if code := pub.code(); code != 0 {
+		t.Errorf("pub ends with code %d", code)
+	}
+	// No request was under way when the network broke, so nothing is doubled.
+	checkCount(t, "the server", reader.awaitLines(200), 200)
+	expectIn(t, pub.err.String(), "200 published in ")
+}
+
+func TestPubSaysWhenItMayHaveDoubledLines(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	reader := sub(t, s.url, "--since", "start", "a")
+	p := newProxy(t, s.addr)
+	pub := start(t, weirPath, "pub", "--server", p.url, "a")
+	pub.write("1\n")
+	awaitAnswers(t, p, 1)
+	p.allow(0, 10) // of the answers nothing, then part of the first line
+	p.cut()
+	for i := 2; i <= 100; i++ {
+		pub.write(fmt.Sprintln(i))
+	}
+	pub.in.Close()
+	if code := pub.code(); code != 0 {
+		t.Errorf("pub ends with code %d", code)
+	}
+	expectIn(t, pub.err.String(), "it is unknown whether up to", "100 published in ")
+	marker := s.publish("a", "end", "")
+	await(t, "the last line", func() error {
+		if got := reader.out.lines(); got[len(got)-1] != "end" {
+			return fmt.Errorf("after %s sub has %q", marker, got)
+		}
+		return nil
+	})
+	var once []string
+	all := reader.out.lines()
+	for _, line := range all[:len(all)-1] {
+		if !slices.Contains(once, line) {
+			once = append(once, line)
+		}
+	}
+	checkCount(t, "the server, without repetitions,", once, 100)
+	if len(all)-1 == len(once) {
+		t.Errorf("no line is doubled, so the lost answers were not those of a publish")
+	}
+}
+
+func TestPubPublishesFromItsArguments(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	reader := sub(t, s.url, "--since", "start", "--json", "a")
+	pub := start(t, weirPath, "pub", "--server", s.url, "--type", "t", "--key", "k", "--id", "my-own", "a", "hello")
+	if code := pub.code(); code != 0 || pub.out.String() != "my-own\n" {
+		t.Errorf("pub ends with code %d and prints %q", code, &pub.out)
+	}
+	lines := start(t, weirPath, "pub", "--server", s.url, "--json")
+	lines.write(`{"topic":"a","data":{"n":1}}` + "\n")
+	lines.in.Close()
+	if code := lines.code(); code != 0 {
+		t.Errorf("pub --json ends with code %d", code)
+	}
+	got := strings.Join(reader.awaitLines(2), "\n")
+	expectIn(t, got, `"id":"my-own"`, `"type":"t"`, `"key":"k"`, `"data":"hello"`, `"data":"{\"n\":1}"`)
+}
