@@ -65,7 +65,7 @@ func (t *table) declare(s *Settings) {
 
 	t.group("drain", "Stopping", "")
 	t.duration(&s.Drain.Window, "drain.window", 5*time.Second, within[time.Duration]{100 * time.Millisecond, 10 * time.Minute, orZero},
-		"readers are told to come back spread over this time; 0 tells them to come back at once")
+		"readers are told to come back after half a second, and then spread over this time")
 	t.duration(&s.Drain.Timeout, "drain.timeout", 30*time.Second, within[time.Duration]{time.Second, time.Hour, noZero},
 		"time after which connections that are still open are closed")
 
