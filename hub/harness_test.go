@@ -87,11 +87,11 @@ func serve(t testing.TB, kind string, o hub.Options, handle func(*hub.Hub) http.
 		handler = withoutHijack(handler)
 	}
 	s.http = httptest.NewUnstartedServer(handler)
-	s.http.Listener = smallBuffers{s.http.Listener}
-	if kind == "http2" {
+	if kind == "http2" { // the client reads on for a stream that nobody reads, up to 4 MiB
 		s.http.EnableHTTP2 = true
 		s.http.StartTLS()
 	} else {
+		s.http.Listener = smallBuffers{s.http.Listener, socketBuffer}
 		s.http.Start()
 		s.http.Client().Transport.(*http.Transport).DialContext = dialSmall
 	}
@@ -132,14 +132,19 @@ func (p plainWriter) SetReadDeadline(at time.Time) error {
 	return http.NewResponseController(p.w).SetReadDeadline(at)
 }
 
-const socketBuffer = 32 << 10
+// socketBuffer is small, but large enough for some packets on loopback: else the
+// kernel would wait for timers.
+const socketBuffer = 256 << 10
 
-type smallBuffers struct{ net.Listener }
+type smallBuffers struct {
+	net.Listener
+	bytes int
+}
 
 func (l smallBuffers) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(socketBuffer)
+		_ = tcp.SetWriteBuffer(l.bytes)
 	}
 	return nc, err
 }

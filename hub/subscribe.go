@@ -54,7 +54,11 @@ func (h *Hub) opening(p place) []byte {
 // follow puts c into the table of its loop.
 func (h *Hub) follow(c *stream.Conn, p place) {
 	lc := c.Engine()
-	join := fanout.Join{Selector: p.selector, Form: p.form, Framed: c.Framed(), After: p.after, Told: p.told, Policy: p.policy, Slow: p.slow}
+	after := p.after
+	if p.gap != nil {
+		after = p.gap.After // as the reader has been told
+	}
+	join := fanout.Join{Selector: p.selector, Form: p.form, Framed: c.Framed(), After: after, Told: p.told, Policy: p.policy, Slow: p.slow}
 	lc.Loop().Do(func() {
 		if t := h.table(lc.Loop()); t != nil {
 			t.Join(lc, join)

@@ -37,7 +37,7 @@ func NewOpener(o Options, f Format) (*Opener, error) {
 	if op.mediaType, _, err = mime.ParseMediaType(f.ContentType); err != nil {
 		return nil, fmt.Errorf("stream: content type %q: %v", f.ContentType, err)
 	}
-	base := loop.Config{Beat: f.Beat, Limit: int64(o.Buffer)}
+	base := loop.Config{Beat: f.Beat, Limit: int64(o.Buffer), Linger: o.Linger}
 	if f.Beat != nil {
 		base.Heartbeat = o.Heartbeat
 	}

@@ -27,6 +27,10 @@ type Options struct {
 	// for so long. 0: 60 s.
 	UserTimeout time.Duration
 
+	// Linger is how long an ended stream may take to send what was sent to it before
+	// the end. 0: 5 s.
+	Linger time.Duration
+
 	// AllowOrigins lists origins that browsers may read the stream from, for
 	// example "https://app.example.org"; "*" allows any, without credentials.
 	AllowOrigins []string
@@ -73,6 +77,11 @@ func (e *Engine) End(window time.Duration) {
 	e.loops.Each(func(c *loop.Conn) { c.End(loop.Shutdown) })
 }
 
+// Close ends all streams at once; what still waits is not sent.
+func (e *Engine) Close() {
+	e.loops.Each(func(c *loop.Conn) { c.Close(loop.Shutdown) })
+}
+
 // withDefaults fills in o and reports the first field that is out of range.
 func (o Options) withDefaults() (Options, error) {
 	fill := func(d *time.Duration, def time.Duration) {
@@ -87,6 +96,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&o.Retry, 2*time.Second)
 	fill(&o.MaxAge, 0)
 	fill(&o.UserTimeout, time.Minute)
+	fill(&o.Linger, 5*time.Second)
 	if o.Buffer == 0 {
 		o.Buffer = 1 << 20
 	}

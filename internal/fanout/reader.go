@@ -46,10 +46,10 @@ func (r *reader) Stalled() {
 // Refill implements [loop.Source]: it pulls what comes next from the log, or
 // makes the reader live if there is nothing.
 func (r *reader) Refill(c *loop.Conn) bool {
-	if r.index >= 0 {
-		return false
-	}
-	if r.goLive() {
+	if r.index >= 0 || r.goLive() {
+		if c.Ending() && r.group.table.Pending() {
+			c.Kick() // what was published before the end is still on its way
+		}
 		return false
 	}
 	if r.slow == Latest && r.lagged {

@@ -38,6 +38,7 @@ func (s *Server) endStreams(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 			s.log.Warn("streams did not end in time", "streams", s.engine.Len())
+			s.engine.Close()
 			return
 		}
 	}

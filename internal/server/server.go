@@ -59,6 +59,7 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 	srv.native = native.New(h, native.Options{
 		MaxBytes: int(s.Hub.MaxMessage),
 		Adopt:    true, // publishing to the log in memory does not block
+		Idle:     s.HTTP.IdleTimeout,
 		Served:   func() { srv.traffic.requests.Add(1) },
 	})
 	if s.Page {
@@ -80,7 +81,7 @@ func streamOptions(s *config.Settings, e *stream.Engine, log *slog.Logger) strea
 		Heartbeat: off(s.Stream.Heartbeat), Retry: off(s.Stream.Retry), MaxAge: s.Stream.MaxAge,
 		Buffer: int(s.Stream.Buffer), UserTimeout: off(s.Stream.UserTimeout),
 		AllowOrigins: s.CORS.Origins, AllowCredentials: s.CORS.Credentials,
-		Engine: e, Log: log,
+		Linger: s.Drain.Timeout, Engine: e, Log: log,
 	}
 }
 

@@ -39,6 +39,8 @@ type Options struct {
 	// other, if publishing does not block. The server must use [ConnContext], and
 	// Drain must be called before it stops.
 	Adopt bool
+	// Idle is the silence after which such a connection is closed. 0: 2 min.
+	Idle time.Duration
 	// Served is called for each request that was answered without net/http. It may be nil.
 	Served func()
 }
@@ -78,7 +80,7 @@ func New(h *hub.Hub, o Options) *Handler {
 	}
 	handler := &Handler{hub: h, opts: o, publishing: newPhase(), polling: newPhase()}
 	if o.Adopt && intake.Supported {
-		handler.intake = intake.New(handler, intake.Options{})
+		handler.intake = intake.New(handler, intake.Options{Idle: o.Idle})
 	}
 	return handler
 }
