@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"fmt"
@@ -34,7 +35,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, 
 	if err := h.mayPublish(name); err != nil {
 		return err
 	}
-	id, err := h.hub.Publish(r.Context(), m)
+	// A client may close its side right after the body, which ends r.Context.
+	id, err := h.hub.Publish(context.WithoutCancel(r.Context()), m)
 	if err != nil {
 		return err
 	}
