@@ -61,10 +61,10 @@ type world struct {
 	clients [3]*http.Client
 	ctx     context.Context // ends when it takes too long
 
-	mu       sync.Mutex
-	changed  *sync.Cond  // on mu: something below has changed
-	all      []published // guarded by mu: by position, from 1
-	end      int         // guarded by mu: position of the last message, once that is about to be published
+	mu      sync.Mutex
+	changed *sync.Cond  // on mu: something below has changed
+	all     []published // guarded by mu: by position, from 1
+	end     int         // guarded by mu: position of the last message, once that is about to be published
 }
 
 // A published is a message with the ID that it should have on the wire.
