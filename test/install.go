@@ -26,6 +26,7 @@ var needs = []need{
 	{"curl", []string{"curl", "ca-certificates"}, "reads streams as users do"},
 	{"node", []string{"nodejs"}, "runs the eventsource client"},
 	{"npm", []string{"npm"}, "installs the eventsource client"},
+	{"vmstat", []string{"procps"}, "makes real output to publish"},
 }
 
 // nodeDir holds package.json with the clients from npm, pinned by its lock file.
