@@ -11,7 +11,7 @@ import (
 type tally struct {
 	messages, resumed, drops, cut int
 	expired, unknown, slow        int
-	missing, repeated             int // messages told to be missing, and got again after a notice
+	missing                       int // messages told to be missing
 }
 
 func (n *tally) add(m tally) {
@@ -23,7 +23,6 @@ func (n *tally) add(m tally) {
 	n.unknown += m.unknown
 	n.slow += m.slow
 	n.missing += m.missing
-	n.repeated += m.repeated
 }
 
 func (n *tally) complete() bool {
@@ -38,10 +37,11 @@ type checker struct {
 	single bool // the reader follows one topic
 
 	lastID  string // what the reader came with
-	begin   bool   // the stream has only said where it stands
+	begin   bool   // nothing has come on this stream
+	told    bool   // only a notice without ID has; where the stream stands comes next
 	at      int    // the reader has, or knows that it misses, everything up to here
 	floor   int    // messages up to here may be missing: they are told to be, or are older than the start
-	unbound bool   // a notice without ID came: the next message may have any position
+	unbound bool   // the next message may have any position after at
 	cutOff  bool   // the server has ended the stream before
 }
 
@@ -64,7 +64,7 @@ func (r *modelReader) check(all []published) (tally, error) {
 func (c *checker) item(it item) error {
 	switch it.what {
 	case opened:
-		c.lastID, c.begin = it.id, false
+		c.lastID, c.begin, c.told = it.id, true, false
 	case stands:
 		return c.stands(it)
 	case noticed:
@@ -90,43 +90,36 @@ func (c *checker) position(id string) (int, bool) {
 	return int(seq), ok && epoch == c.reader.world.hub.Log().Epoch()
 }
 
-// stands checks the first item of a stream. What it should say depends on whether
-// a notice follows.
+// stands checks where a stream says it stands: where the reader was, if it came
+// with an ID and was told of no gap.
 func (c *checker) stands(it item) error {
 	p, ok := c.position(it.id)
-	if !ok || c.begin {
-		return fmt.Errorf("not a position, or said before")
+	switch {
+	case !ok || !c.begin && !c.told:
+		return fmt.Errorf("not a position, or not at the beginning of a stream")
+	case c.told:
+		c.missing += c.count(c.at, p)
+	case c.lastID == "":
+		c.floor = c.beforeStart(it)
+	case c.cutOff:
+		return fmt.Errorf("no notice after the stream was closed because messages were lost")
+	case p != c.at:
+		return fmt.Errorf("the reader came with the ID of position %d", c.at)
+	default:
+		c.resumed++
+		c.floor = 0
 	}
-	c.begin = true
-	if c.lastID == "" {
-		c.at, c.floor = p, 0
-		switch {
-		case c.reader.start == "since=start" && c.single:
-			c.unbound = true // what is no longer kept is older than the start
-		case c.reader.start != "":
-			c.floor = it.head
-		}
-	}
+	c.at, c.begin, c.told, c.unbound = p, false, false, c.lastID == "" && c.reader.start == "since=start" && c.single
 	return nil
 }
 
-// resumedExactly checks that a stream without a notice goes on where it should.
-func (c *checker) resumedExactly() error {
-	if !c.begin {
-		return nil
+// beforeStart returns up to where messages may be missing because they are older
+// than the start. With one topic these are all before the first that comes.
+func (c *checker) beforeStart(it item) int {
+	if c.reader.start == "" || c.single {
+		return 0
 	}
-	c.begin = false
-	if c.lastID == "" {
-		return nil
-	}
-	if c.cutOff {
-		return fmt.Errorf("no notice after the stream was closed because messages were lost")
-	}
-	c.resumed++
-	if !c.unbound {
-		c.floor = 0
-	}
-	return nil
+	return it.head
 }
 
 // noticed checks a notice and moves on to where the stream goes on.
@@ -136,6 +129,7 @@ func (c *checker) noticed(it item) error {
 	if !ok || g.Policy != c.reader.sub.Policy.String() {
 		return fmt.Errorf("newest or policy is wrong: %+v", g)
 	}
+	first := c.begin
 	requested, err := c.requested(g)
 	if err != nil {
 		return err
@@ -145,7 +139,7 @@ func (c *checker) noticed(it item) error {
 		c.floor = newest // messages of other topics may be missing between those that follow
 	}
 	if it.id == "" {
-		c.unbound = true
+		c.at, c.told, c.unbound = requested, first, !first
 		return nil
 	}
 	after, ok := c.position(it.id)
@@ -176,10 +170,7 @@ func (c *checker) requested(g *hub.Gap) (int, error) {
 	case "slow":
 		c.slow++
 		p, ok := c.position(g.Requested)
-		if err := c.resumedExactly(); err != nil {
-			return 0, err
-		}
-		if !ok || !c.unbound && (p < c.at || c.reader.sub.Policy != hub.Reset && c.unexplained(p+1) > 0) {
+		if c.begin || c.told || !ok || !c.unbound && (p < c.at || c.reader.sub.Policy != hub.Reset && c.unexplained(p+1) > 0) {
 			return 0, fmt.Errorf("notice %+v, but the reader has everything up to %d", g, c.at)
 		}
 		return p, nil
@@ -197,8 +188,8 @@ func count(b bool) int {
 // received checks a message: it is what was published, follows the one before, and
 // whatever lies between is accounted for.
 func (c *checker) received(it item) error {
-	if err := c.resumedExactly(); err != nil {
-		return err
+	if c.begin || c.told {
+		return fmt.Errorf("a message before the stream has said where it stands")
 	}
 	p := numberOf(it.data) + 1
 	if it.data == "end" {
@@ -208,12 +199,10 @@ func (c *checker) received(it item) error {
 		return fmt.Errorf("not a message for this reader: position %d", p)
 	}
 	switch {
-	case c.unbound && p <= c.at:
-		c.repeated++
-	case c.unbound:
-		c.missing += c.count(c.at, p-1)
 	case p <= c.at:
 		return fmt.Errorf("position %d again, or out of order: it has everything up to %d", p, c.at)
+	case c.unbound:
+		c.missing += c.count(c.at, p-1)
 	case c.unexplained(p) > 0:
 		return fmt.Errorf("%d messages missing between %d and %d without a notice", c.unexplained(p), c.at, p)
 	}

@@ -168,12 +168,24 @@ func (r *modelReader) progress(it item) (done bool) {
 	if _, seq, ok := eventlog.ParseID(it.id); ok && (it.what == stands || it.what == noticed) {
 		r.seen = max(r.seen, int(seq))
 	}
-	if it.what == noticed && it.gap.Policy == "reset" {
+	if it.what == noticed && it.id == "" && it.gap.Policy == "reset" {
 		_, seq, _ := eventlog.ParseID(it.gap.Newest)
 		r.seen = max(r.seen, int(seq))
 	}
-	mayBeLast := it.what != stands || r.fresh // else a notice follows
-	return mayBeLast && r.world.end > 0 && r.seen >= r.world.end
+	return r.mayBeLast(it) && r.world.end > 0 && r.seen >= r.world.end
+}
+
+// mayBeLast reports whether it is possible that nothing follows the newest item.
+// A stream without a notice says where it stands, one that begins with a notice
+// without ID does so after it.
+func (r *modelReader) mayBeLast(it item) bool {
+	switch before := r.got[len(r.got)-2].what; it.what {
+	case stands:
+		return r.fresh || before == noticed
+	case noticed:
+		return it.id != "" || before != opened
+	}
+	return true
 }
 
 // pause stops reading, sometimes for long.

@@ -66,20 +66,20 @@ func TestFirstBytesStateTheReconnectionTime(t *testing.T) {
 // the messages 1 to 12, of which 8 to 12 are kept.
 type gapCase struct {
 	name, id, reason string
-	diff             [2]int // under policy diff: where the stream stands first, and what the notice says it goes on from
+	diff             int // under policy diff: what the notice says the stream goes on from
 }
 
 var gapCases = []gapCase{
-	{"expired", "<epoch>-3", "expired", [2]int{3, 7}},
-	{"just expired", "<epoch>-6", "expired", [2]int{6, 7}},
-	{"before all", "<epoch>-0", "expired", [2]int{0, 7}},
-	{"another log", "abcdefgh-9", "foreign", [2]int{0, 7}},
-	{"future", "<epoch>-17", "future", [2]int{0, 7}},
-	{"far future", "<epoch>-18446744073709551615", "future", [2]int{0, 7}},
-	{"unknown", "never \u00e9 issued", "unknown", [2]int{0, 7}},
-	{"of a trimmed message", "gone", "unknown", [2]int{0, 7}},
-	{"of a message in another topic", "other", "unknown", [2]int{0, 7}},
-	{"of two messages", "twice", "ambiguous", [2]int{10, 10}},
+	{"expired", "<epoch>-3", "expired", 7},
+	{"just expired", "<epoch>-6", "expired", 7},
+	{"before all", "<epoch>-0", "expired", 7},
+	{"another log", "abcdefgh-9", "foreign", 7},
+	{"future", "<epoch>-17", "future", 7},
+	{"far future", "<epoch>-18446744073709551615", "future", 7},
+	{"unknown", "never \u00e9 issued", "unknown", 7},
+	{"of a trimmed message", "gone", "unknown", 7},
+	{"of a message in another topic", "other", "unknown", 7},
+	{"of two messages", "twice", "ambiguous", 10},
 }
 
 // wireID returns the ID on the wire of the message at a position, in the log of
@@ -128,12 +128,12 @@ func TestGapNotices(t *testing.T) {
 
 func testGap(s *server, policy hub.Policy, c gapCase) {
 	const head = 16
-	ready, after := c.diff[0], c.diff[1]
+	after := c.diff
 	switch policy {
 	case hub.All:
-		ready, after = 0, 7
+		after = 7
 	case hub.Reset:
-		ready, after = head, head
+		after = head
 	}
 	id := strings.ReplaceAll(c.id, "<epoch>", s.hub.Log().Epoch())
 	gap := gapEvent(s.id(after), hub.Gap{Reason: c.reason, Requested: id, Oldest: s.id(8), Newest: s.id(12), Policy: policy.String()})
@@ -142,7 +142,7 @@ func testGap(s *server, policy hub.Policy, c gapCase) {
 		messages += fmt.Sprintf("id: %s\ndata: %d\n\n", wireID(s, seq), seq)
 	}
 	r := s.get("?topic=a", from(id))
-	r.raw(concat("id: "+s.id(ready)+"\n\n", gap, messages))
+	r.raw(concat(gap, messages)) // no ID before that of the notice
 	again := s.get("?topic=a", from(s.id(after)))
 	again.raw(concat("id: "+s.id(after)+"\n\n", messages))
 }
@@ -169,9 +169,9 @@ func TestHonouredIDsGiveNoNotice(t *testing.T) {
 // TestGapOfEmptyTopicNamesNoMessages also covers the other wire forms.
 func TestGapOfEmptyTopicNamesNoMessages(t *testing.T) {
 	for form, want := range map[hub.Form]string{
-		hub.Events:   "id: <0>\n\nevent: weir.gap\nid: <1>\ndata: {\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}\n\nid: <2>\ndata: live\n\n",
-		hub.Envelope: "id: <0>\n\nevent: weir.gap\nid: <1>\ndata: {\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}\n\nid: <2>\ndata: {\"id\":\"<2>\",\"topic\":\"a\",\"time\":",
-		hub.Lines:    "{\"ready\":{\"id\":\"<0>\"}}\n{\"gap\":{\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}}\n{\"id\":\"<2>\",\"topic\":\"a\",\"time\":",
+		hub.Events:   "event: weir.gap\nid: <1>\ndata: {\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}\n\nid: <2>\ndata: live\n\n",
+		hub.Envelope: "event: weir.gap\nid: <1>\ndata: {\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}\n\nid: <2>\ndata: {\"id\":\"<2>\",\"topic\":\"a\",\"time\":",
+		hub.Lines:    "{\"gap\":{\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}}\n{\"ready\":{\"id\":\"<1>\"}}\n{\"id\":\"<2>\",\"topic\":\"a\",\"time\":",
 		hub.Text:     "weir.gap {\"reason\":\"unknown\",\"requested\":\"x\",\"policy\":\"diff\"}\nlive\n",
 	} {
 		s := serve(t, "taken over", hub.Options{}, func(h *hub.Hub) http.Handler {

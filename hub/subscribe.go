@@ -42,11 +42,16 @@ func (h *Hub) Subscribe(c *stream.Conn, sub Subscription) error {
 	return nil
 }
 
-// opening returns the first bytes of a stream: where it stands, and the gap notice.
+// opening returns the first bytes of a stream: where it stands, or the gap notice.
+// The notice comes before any new ID: a reader that drops before it has read the
+// notice must come back with its old ID, and be told again.
 func (h *Hub) opening(p place) []byte {
-	b := h.enc.Ready(p.form, p.after)
-	if p.gap != nil {
-		b = append(b, h.enc.Gap(p.form, *p.gap)...)
+	if p.gap == nil {
+		return h.enc.Ready(p.form, p.after)
+	}
+	b := h.enc.Gap(p.form, *p.gap)
+	if p.form == Lines { // where the notice has no ID of its own
+		b = append(b, h.enc.Ready(Lines, p.gap.After)...)
 	}
 	return b
 }

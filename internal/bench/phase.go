@@ -211,7 +211,7 @@ func (r *run) notePublished(p phase) {
 	res.set("refused", float64(pub.begun-pub.acked))
 	res.setLatency("ack_", &pub.acks)
 	res.setRatio("publish_rate", float64(pub.acked), timeSpan(pub.start, pub.last).Seconds())
-	if len(r.o.PIDs) > 0 {
+	if len(r.o.PIDs) > 0 && r.o.Scenario != Storm { // whose cost is that of coming back
 		res.setRatio("server_cpu_publish", p.server.Seconds(), float64(pub.acked))
 	}
 }

@@ -91,7 +91,11 @@ type setting struct {
 // settings are the options that make results comparable.
 func (r *Result) settings() []setting {
 	o := &r.options
-	list := []setting{{"scenario", o.Scenario}, {"server", o.Server}, {"readers", o.Connections}}
+	server := o.Server
+	if !strings.HasPrefix(o.SubscribeURL, server+"/") {
+		server = o.SubscribeURL
+	}
+	list := []setting{{"scenario", o.Scenario}, {"server", server}, {"readers", o.Connections}}
 	if o.Topics > 1 {
 		list = append(list, setting{"topics", o.Topics})
 	}

@@ -127,6 +127,7 @@ func scenarioCommand(s Streams, t benchText) *cobra.Command {
 	}
 	t.flags(f, &o.Options)
 	o.server = addServerFlag(cmd, s)
+	f.Lookup("server").Usage = "`URL` of a weir server (variable WEIR_SERVER)"
 	addTargetFlags(f, &o.Options)
 	f.IntVar(&o.Connecting, "connecting", o.Connecting, "connections being opened at once")
 	f.DurationVar(&o.Nap, "nap", o.Nap, "after a busy moment sleep this long instead of being woken by each message: less work for both sides, more latency")
@@ -153,7 +154,7 @@ func addTopicsFlag(f *pflag.FlagSet, o *bench.Options) {
 
 func addTargetFlags(f *pflag.FlagSet, o *bench.Options) {
 	f.StringVar(&o.SubscribeURL, "subscribe-url", "", "`template` of the URL to read (default: /v1/topics/{topic} of --server)")
-	f.StringVar(&o.PublishURL, "publish-url", "", "`template` of the URL to publish to (default: the same)")
+	f.StringVar(&o.PublishURL, "publish-url", "", "`template` of the URL to publish to (default: /v1/topics/{topic} of --server)")
 	f.StringVar(&o.BatchURL, "batch-url", "", "URL for batches (default: /v1/events of --server)")
 	f.StringVar(&o.PublishMethod, "publish-method", o.PublishMethod, "method of a publish")
 	f.StringVar(&o.PublishBody, "publish-body", o.PublishBody, "`template` of its body")
