@@ -6,7 +6,7 @@
 // interleaved, so that what else happens on the machine hits all alike; ratios are
 // of medians within one run.
 //
-//	cd bench && go run .            # all, about an hour; writes RESULTS.md and cost.svg
+//	cd bench && go run .            # all, an hour and a half; writes RESULTS.md and cost.svg
 //	cd bench && go run . -quick     # small sizes, to see that everything works
 //	cd bench && go run . -only fanout1,idle -servers weir,floor
 //

@@ -8,25 +8,20 @@ import (
 // storm drops all readers, publishes, and has them all come back at once and ask
 // for what they have missed. The time until they have caught up is compared with
 // the time in which as many connect without a past.
-func (r *run) storm() error {
+func (r *run) storm() (err error) {
 	var fresh, resumed []time.Duration
-	var sum phase
-	for range r.o.Rounds {
-		f, p, err := r.stormRound()
-		if f > 0 {
+	var last phase
+	for round := 0; round < r.o.Rounds && err == nil; round++ {
+		var f time.Duration
+		if f, last, err = r.stormRound(); f > 0 {
 			fresh = append(fresh, f)
 		}
-		if p.elapsed > 0 {
-			resumed = append(resumed, p.elapsed)
-		}
-		sum = p
-		if err != nil {
-			r.noteStorm(fresh, resumed, sum)
-			return err
+		if last.elapsed > 0 {
+			resumed = append(resumed, last.elapsed)
 		}
 	}
-	r.noteStorm(fresh, resumed, sum)
-	return nil
+	r.noteStorm(fresh, resumed, last)
+	return err
 }
 
 func (r *run) noteStorm(fresh, resumed []time.Duration, p phase) {
