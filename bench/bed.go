@@ -113,7 +113,7 @@ func (b *bed) measure(ctx context.Context, t *table) error {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, round %d of %d: %s\n", t.name, round+1, b.o.rounds, name)
-			s, err := b.runOnce(ctx, t, findServer(name))
+			s, err := b.sample(ctx, t, findServer(name))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -126,6 +126,32 @@ func (b *bed) measure(ctx context.Context, t *table) error {
 		}
 	}
 	return nil
+}
+
+func (b *bed) sample(ctx context.Context, t *table, s *server) (sample, error) {
+	if s.goBench != "" {
+		return b.runGoBench(ctx, t, s)
+	}
+	return b.runOnce(ctx, t, s)
+}
+
+// runGoBench runs a benchmark of package hub. Its operation is a delivery.
+func (b *bed) runGoBench(ctx context.Context, t *table, s *server) (sample, error) {
+	args := append([]string{"test", "-run", "^$", "-bench", s.goBench}, t.args(s.name, b.o.quick)...)
+	t.command = "go test -run xxx -bench Deliver " + strings.Join(t.args(s.name, b.o.quick), " ") + " ./hub"
+	cmd := exec.CommandContext(ctx, "go", append(args, "./hub")...)
+	cmd.Dir = ".."
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	fields := strings.Fields(string(out))
+	i := slices.Index(fields, "ns/op")
+	if i < 1 {
+		return nil, fmt.Errorf("no result in %q", out)
+	}
+	ns, err := strconv.ParseFloat(fields[i-1], 64)
+	return sample{"rate": 1e9 / ns}, err
 }
 
 // runOnce starts the server, puts the load on it, and stops it.
@@ -142,21 +168,17 @@ func (b *bed) runOnce(ctx context.Context, t *table, s *server) (sample, error) 
 	args = append(append(args, "--json", "--quiet", "--pid", strconv.Itoa(p.pid), "--patience", "20s"), p.urls()...)
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	return b.load(ctx, args, s.bothCPUs)
+	return b.load(ctx, args)
 }
 
 // load runs weir bench on the load's processor.
-func (b *bed) load(ctx context.Context, args []string, bothCPUs bool) (sample, error) {
+func (b *bed) load(ctx context.Context, args []string) (sample, error) {
 	cmd := exec.CommandContext(ctx, b.binary("cmd/weir"), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cpus := []int{b.o.loadCPU}
-	if bothCPUs {
-		cpus = append(cpus, b.o.serverCPU)
-	}
-	if err := startOn(cmd, cpus); err != nil {
+	if err := startOn(cmd, b.o.loadCPU); err != nil {
 		return nil, err
 	}
 	err := cmd.Wait()

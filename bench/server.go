@@ -21,9 +21,8 @@ import (
 // A server is something to compare.
 type server struct {
 	name, title string
-	build       string   // directory of its program, from the repository's root; "" if it is installed
-	env         []string // of its process
-	bothCPUs    bool     // it may use the load's processor as well
+	build       string // directory of its program, from the repository's root; "" if it is installed
+	goBench     string // or a benchmark of package hub, which runs on all processors
 	args        func(b *bed, addr string) []string
 	template    string // of its URLs, after the address; "" takes weir's own
 	tls         bool
@@ -36,8 +35,8 @@ var servers = []server{
 	{name: "gosse", title: "tmaxmax/go-sse", build: "bench/peers/gosse", args: listenArgs, template: "/{topic}"},
 	{name: "r3labs", title: "r3labs/sse", build: "bench/peers/r3labs", args: listenArgs, template: "/?stream={topic}"},
 	{name: "weir-tls", title: "weir's hub, TLS", build: "bench/peers/tls", args: listenArgs, template: "/?topic={topic}", tls: true},
-	{name: "weir-1", title: "weir, GOMAXPROCS 1 of 2", build: "cmd/weir", args: serveArgs, env: []string{"GOMAXPROCS=1"}, bothCPUs: true},
-	{name: "weir-2", title: "weir, GOMAXPROCS 2 of 2", build: "cmd/weir", args: serveArgs, env: []string{"GOMAXPROCS=2"}, bothCPUs: true},
+	{name: "procs-1", title: "GOMAXPROCS 1", goBench: "Deliver/subs/bytes/procs=1$"},
+	{name: "procs-2", title: "GOMAXPROCS 2", goBench: "Deliver/subs/bytes/procs=2$"},
 }
 
 func serverNames() (names []string) {
@@ -119,18 +118,13 @@ func (b *bed) start(ctx context.Context, s *server) (*process, error) {
 		args[0] = b.binary(s.build)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), s.env...)
 	log, err := os.Create(filepath.Join(b.dir, s.name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	cpus := []int{b.o.serverCPU}
-	if s.bothCPUs {
-		cpus = append(cpus, b.o.loadCPU)
-	}
-	if err := startOn(cmd, cpus); err != nil {
+	if err := startOn(cmd, b.o.serverCPU); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
 	p := &process{server: s, cmd: cmd, addr: addr, pid: cmd.Process.Pid}
@@ -195,20 +189,18 @@ func (p *process) urls() []string {
 	return args
 }
 
-// startOn starts cmd on the given processors: a process inherits them from the
+// startOn starts cmd on the given processor: a process inherits it from the
 // thread that starts it.
-func startOn(cmd *exec.Cmd, cpus []int) error {
+func startOn(cmd *exec.Cmd, cpu int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before, set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		return err
 	}
-	for _, cpu := range cpus {
-		set.Set(cpu)
-	}
+	set.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("use processors %v: %w", cpus, err)
+		return fmt.Errorf("use processor %d: %w", cpu, err)
 	}
 	err := cmd.Start()
 	_ = unix.SchedSetaffinity(0, &before)

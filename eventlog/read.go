@@ -34,7 +34,7 @@ func (m *Memory) Read(ctx context.Context, sel *Selector, after, upTo uint64, li
 	p.Next = upTo
 	from := m.order.after(after)
 	var g merge
-	if (len(sel.wild) == 0 || len(m.order.slots)-from > m.limits.scan) && m.few(sel, &g) {
+	if (len(sel.wild()) == 0 || len(m.order.slots)-from > m.limits.scan) && m.few(sel, &g) {
 		p.merge(&g, after, upTo)
 	} else {
 		p.scan(m, sel, from, after, upTo)
@@ -54,10 +54,10 @@ func (l Limit) orDefault() Limit {
 
 // few adds to g the topics that sel selects and reports whether they are few.
 func (m *Memory) few(sel *Selector, g *merge) bool {
-	if sel.all || len(sel.exact) > m.limits.merge {
+	if sel.all() || len(sel.exact()) > m.limits.merge {
 		return false
 	}
-	for _, name := range sel.exact {
+	for _, name := range sel.exact() {
 		if q := m.topics[name]; q != nil {
 			g.add(q)
 		} else {
@@ -65,7 +65,7 @@ func (m *Memory) few(sel *Selector, g *merge) bool {
 		}
 	}
 	visits := 8 * m.limits.merge
-	for _, pattern := range sel.wild {
+	for _, pattern := range sel.wild() {
 		g.gone = max(g.gone, m.forgotten)
 		if !m.tree.collect(pattern, g.add, &visits) {
 			return false
@@ -158,11 +158,11 @@ func (m *Memory) visible(sel *Selector, s *slot) (held, selected bool) {
 // gone returns the highest position that is gone of the topics that sel selects,
 // or floor or less if none above floor is.
 func (m *Memory) gone(sel *Selector, floor uint64) uint64 {
-	if sel.all || m.tree.below <= floor && m.forgotten <= floor {
+	if sel.all() || m.tree.below <= floor && m.forgotten <= floor {
 		return m.tree.below
 	}
 	gone := floor
-	for _, name := range sel.exact {
+	for _, name := range sel.exact() {
 		if q := m.topics[name]; q != nil {
 			gone = max(gone, q.gone)
 		} else {
@@ -170,7 +170,7 @@ func (m *Memory) gone(sel *Selector, floor uint64) uint64 {
 		}
 	}
 	visits := maxVisit
-	for _, pattern := range sel.wild {
+	for _, pattern := range sel.wild() {
 		gone = max(gone, m.forgotten)
 		gone = m.tree.gone(pattern, gone, &visits)
 	}

@@ -36,7 +36,7 @@ func (m *Memory) Bounds(sel *Selector) Bounds {
 func (m *Memory) quickBounds(sel *Selector) (b Bounds, ok bool) {
 	m.enter()
 	defer m.mu.Unlock()
-	if sel.all {
+	if sel.all() {
 		return m.allBounds(), true
 	}
 	var g merge

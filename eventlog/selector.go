@@ -12,11 +12,16 @@ import (
 // of readers may share one: intern them by [Selector.String].
 type Selector struct {
 	key      string
-	patterns []string            // sorted, each once
-	exact    []string            // those without a wildcard
-	wild     []string            // the others
-	names    map[string]struct{} // the exact ones again, if they are many
-	all      bool                // one of them is "**"
+	patterns []string // sorted, each once
+	mix      *mix     // nil: patterns are a few names without a wildcard
+}
+
+// A mix sorts patterns out that are many, or have wildcards.
+type mix struct {
+	exact []string            // those without a wildcard
+	wild  []string            // the others
+	names map[string]struct{} // the exact ones again, if they are many
+	all   bool                // one of them is "**"
 }
 
 // manyNames is the number of names from which on a map beats comparing one by one.
@@ -44,27 +49,22 @@ func Select(patterns ...string) (*Selector, error) {
 }
 
 func (s *Selector) sortOut() {
-	if slices.ContainsFunc(s.patterns, topic.IsPattern) {
-		s.sortOutMixed()
-	} else { // the usual case
-		s.exact = s.patterns
+	if len(s.patterns) < manyNames && !slices.ContainsFunc(s.patterns, topic.IsPattern) {
+		return // the usual case
 	}
-	if len(s.exact) < manyNames {
-		return
-	}
-	s.names = make(map[string]struct{}, len(s.exact))
-	for _, name := range s.exact {
-		s.names[name] = struct{}{}
-	}
-}
-
-func (s *Selector) sortOutMixed() {
+	s.mix = new(mix)
 	for _, p := range s.patterns {
 		if topic.IsPattern(p) {
-			s.wild = append(s.wild, p)
-			s.all = s.all || p == "**"
+			s.mix.wild = append(s.mix.wild, p)
+			s.mix.all = s.mix.all || p == "**"
 		} else {
-			s.exact = append(s.exact, p)
+			s.mix.exact = append(s.mix.exact, p)
+		}
+	}
+	if len(s.mix.exact) >= manyNames {
+		s.mix.names = make(map[string]struct{}, len(s.mix.exact))
+		for _, name := range s.mix.exact {
+			s.mix.names[name] = struct{}{}
 		}
 	}
 }
@@ -79,22 +79,46 @@ func (s *Selector) Patterns() []string { return s.patterns }
 // Exact returns the topics selected, sorted, if no pattern has a wildcard. Do not
 // change the slice.
 func (s *Selector) Exact() (topics []string, ok bool) {
-	return s.exact, len(s.wild) == 0
+	return s.exact(), len(s.wild()) == 0
 }
+
+func (s *Selector) exact() []string {
+	if s.mix == nil {
+		return s.patterns
+	}
+	return s.mix.exact
+}
+
+func (s *Selector) wild() []string {
+	if s.mix == nil {
+		return nil
+	}
+	return s.mix.wild
+}
+
+// all reports whether every topic is selected.
+func (s *Selector) all() bool { return s.mix != nil && s.mix.all }
 
 // Match reports whether s selects a topic. It does not allocate.
 func (s *Selector) Match(name string) bool {
-	if s.all {
+	if s.mix == nil {
+		return slices.Contains(s.patterns, name)
+	}
+	return s.mix.match(name)
+}
+
+func (m *mix) match(name string) bool {
+	if m.all {
 		return true
 	}
-	if s.names != nil {
-		if _, ok := s.names[name]; ok {
+	if m.names != nil {
+		if _, ok := m.names[name]; ok {
 			return true
 		}
-	} else if slices.Contains(s.exact, name) {
+	} else if slices.Contains(m.exact, name) {
 		return true
 	}
-	for _, p := range s.wild {
+	for _, p := range m.wild {
 		if topic.Match(p, name) {
 			return true
 		}

@@ -168,8 +168,8 @@ func TestGroupsComeAndGoWithTheirReaders(t *testing.T) {
 						t.Fatalf("member %d has index %d and descriptor %d", i, m.reader.index, m.fd)
 					}
 				}
-				if g.readers != len(g.live) || len(g.pending) != 0 {
-					t.Errorf("group has %d readers, %d of them live, and %d messages pending", g.readers, len(g.live), len(g.pending))
+				if g.readers != len(g.live) || g.pending != nil {
+					t.Errorf("group has %d readers, %d of them live, and pending: %v", g.readers, len(g.live), g.pending)
 				}
 			}
 			if len(tab.groups) != groups || tab.index.Len() != patterns || n != readers || tab.readers.Load() != int64(readers) {

@@ -14,13 +14,19 @@ type group struct {
 	table    *Table
 	key      groupKey
 	selector *eventlog.Selector
+	pending  *batch   // nil: none
 	readers  int      // live and behind
 	live     []member // their position is the table's
-	pending  []*eventlog.Entry
 
-	pendingBytes int           // of data in pending
-	last         time.Duration // when it was last written to
-	bytes        int64         // written to each member that was live all the time
+	last  time.Duration // when it was last written to
+	bytes int64         // written to each member that was live all the time
+}
+
+// A batch is what one step has for a group. Groups have one only while entries are
+// pending, so that thousands of quiet ones hold none.
+type batch struct {
+	entries []*eventlog.Entry
+	bytes   int // of their data
 }
 
 // A member is a live reader. The descriptor stands beside it, so that delivering
@@ -38,15 +44,15 @@ const writesPerSlice = 256
 // Hot path: deliver writes the pending entries to every live reader: one slice,
 // one system call each.
 func (g *group) deliver() {
-	if len(g.pending) == 0 { // a full batch has left already
+	if g.pending == nil { // a full batch has left already
 		return
 	}
-	t := g.table
-	buf := t.assemble(g)
+	t, entries := g.table, g.pending.entries
+	buf := t.assemble(g.key, entries)
 	g.last = t.now()
 	n := len(g.live)
 	for i := n - 1; i >= 0; i-- { // downwards: cutting takes member i out
-		if i%writesPerSlice == writesPerSlice-1 {
+		if t.writes++; t.writes%writesPerSlice == 0 {
 			runtime.Gosched()
 		}
 		m := g.live[i]
@@ -58,36 +64,32 @@ func (g *group) deliver() {
 			wrote, err = m.reader.conn.WriteShared(buf)
 		}
 		if wrote < len(buf) {
-			t.count(-len(g.pending), -len(buf)) // cut counts what it really gets
-			g.cut(m.reader, wrote, err)
+			t.count(-len(entries), -len(buf)) // cut counts what it really gets
+			g.cut(m.reader, entries, wrote, err)
 		}
 	}
 	g.bytes += int64(len(buf))
-	t.count(n*len(g.pending), n*len(buf))
-	clear(g.pending)
-	g.pending, g.pendingBytes = g.pending[:0], 0
-	if cap(g.pending) > 1024 {
-		g.pending = nil
-	}
+	t.count(n*len(entries), n*len(buf))
+	t.recycle(g.pending)
+	g.pending = nil
 }
 
-// assemble returns the pending frames of g as one slice and notes where each ends.
-func (t *Table) assemble(g *group) []byte {
-	t.ends = t.ends[:0]
-	if len(g.pending) == 1 {
-		return t.enc.Frame(g.pending[0], g.key.form, g.key.framed)
+// assemble returns the frames of entries as one slice and notes where each ends.
+func (t *Table) assemble(key groupKey, entries []*eventlog.Entry) []byte {
+	if len(entries) == 1 {
+		return t.enc.Frame(entries[0], key.form, key.framed)
 	}
-	t.batch = t.batch[:0]
-	for _, e := range g.pending {
-		t.batch = append(t.batch, t.enc.Frame(e, g.key.form, g.key.framed)...)
-		t.ends = append(t.ends, len(t.batch))
+	t.buf, t.ends = t.buf[:0], t.ends[:0]
+	for _, e := range entries {
+		t.buf = append(t.buf, t.enc.Frame(e, key.form, key.framed)...)
+		t.ends = append(t.ends, len(t.buf))
 	}
-	return t.batch
+	return t.buf
 }
 
 // cut handles a write that fell short: the reader leaves the group, with the rest
 // of the frame that was cut, and its cursor behind that frame.
-func (g *group) cut(r *reader, wrote int, err error) {
+func (g *group) cut(r *reader, entries []*eventlog.Entry, wrote int, err error) {
 	t := g.table
 	if err != nil {
 		r.conn.Short(nil, err)
@@ -95,7 +97,7 @@ func (g *group) cut(r *reader, wrote int, err error) {
 	}
 	i := 0
 	start := 0
-	if len(g.pending) > 1 {
+	if len(entries) > 1 {
 		i = sort.SearchInts(t.ends, wrote+1) // first frame that ends after what was written
 		if i > 0 {
 			start = t.ends[i-1]
@@ -104,13 +106,13 @@ func (g *group) cut(r *reader, wrote int, err error) {
 	r.bytes += int64(wrote)
 	if wrote == start { // nothing of frame i went out
 		t.count(i, start)
-		r.leave(g.pending[i].Seq - 1)
+		r.leave(entries[i].Seq - 1)
 		r.conn.Short(nil, nil)
 		return
 	}
-	frame := t.enc.Frame(g.pending[i], g.key.form, g.key.framed)
+	frame := t.enc.Frame(entries[i], g.key.form, g.key.framed)
 	t.count(i+1, start+len(frame))
-	r.leave(g.pending[i].Seq)
+	r.leave(entries[i].Seq)
 	r.conn.Short(frame[wrote-start:], nil)
 }
 

@@ -13,8 +13,10 @@ import (
 // What one Step dispatches is bounded, so that mail and timers wait only so long.
 // The more it takes at once, the more messages of one group leave in one write.
 const (
-	stepEntries = 1024
+	stepEntries = 8192
 	batchBytes  = 64 << 10 // of data in one write
+	maxSpare    = 1024     // batches kept for later
+	maxSpareCap = 1024     // entries of one
 )
 
 // A Table holds the readers of one log on one loop.
@@ -39,8 +41,10 @@ type Table struct {
 	full   []*group        // those of them whose entries fill one write
 	entry  *eventlog.Entry // being matched
 	match  func(*group)    // t.pend, made once
-	batch  []byte          // scratch: the frames of one step for one group
-	ends   []int           // scratch: where each frame of batch ends
+	spare  []*batch        // for groups that become dirty
+	writes int             // since the loop last let others run
+	buf    []byte          // scratch: the frames of one step for one group
+	ends   []int           // scratch: where each frame of buf ends
 	idle   bool            // no readers: position is not kept up to date
 }
 
@@ -123,16 +127,40 @@ func (t *Table) dispatch(e *eventlog.Entry) {
 
 // pend adds the entry being matched to a group, once.
 func (t *Table) pend(g *group) {
-	n := len(g.pending)
-	if len(g.live) == 0 || n > 0 && g.pending[n-1] == t.entry {
+	if len(g.live) == 0 {
 		return
 	}
-	if n == 0 {
+	p := g.pending
+	switch {
+	case p == nil:
+		p = t.newBatch()
+		g.pending = p
 		t.dirty = append(t.dirty, g)
+	case p.entries[len(p.entries)-1] == t.entry:
+		return
 	}
-	g.pending = append(g.pending, t.entry)
-	if g.pendingBytes += len(t.entry.Data); g.pendingBytes >= batchBytes {
+	p.entries = append(p.entries, t.entry)
+	if p.bytes += len(t.entry.Data); p.bytes >= batchBytes {
 		t.full = append(t.full, g)
+	}
+}
+
+func (t *Table) newBatch() *batch {
+	n := len(t.spare)
+	if n == 0 {
+		return new(batch)
+	}
+	p := t.spare[n-1]
+	t.spare = t.spare[:n-1]
+	return p
+}
+
+// recycle takes back a batch.
+func (t *Table) recycle(p *batch) {
+	clear(p.entries)
+	if cap(p.entries) <= maxSpareCap && len(t.spare) < maxSpare {
+		p.entries, p.bytes = p.entries[:0], 0
+		t.spare = append(t.spare, p)
 	}
 }
 

@@ -9,9 +9,10 @@ import "strings"
 // tree with a level for each segment, of which a look-up visits only the nodes
 // that agree with the beginning of the name.
 type Index[T comparable] struct {
-	exact map[string]set[T]
-	wild  node[T]
-	pairs int
+	single map[string]T         // the value of names that have one, as most have
+	crowds map[string]*crowd[T] // the values of names that have several
+	wild   node[T]
+	pairs  int
 }
 
 // A node stands for the beginning of a pattern.
@@ -37,26 +38,44 @@ func (x *Index[T]) Add(pattern string, v T) {
 }
 
 func (x *Index[T]) addExact(name string, v T) bool {
-	if x.exact == nil {
-		x.exact = make(map[string]set[T])
+	if c := x.crowds[name]; c != nil {
+		return c.add(v)
 	}
-	s := x.exact[name]
-	if !s.add(v) {
+	only, ok := x.single[name]
+	switch {
+	case ok && only == v:
 		return false
+	case ok:
+		if x.crowds == nil {
+			x.crowds = make(map[string]*crowd[T])
+		}
+		x.crowds[name] = &crowd[T]{items: []T{only, v}}
+		delete(x.single, name)
+	default:
+		if x.single == nil {
+			x.single = make(map[string]T)
+		}
+		x.single[name] = v
 	}
-	x.exact[name] = s
 	return true
 }
 
 func (x *Index[T]) removeExact(name string, v T) bool {
-	s := x.exact[name]
-	if !s.remove(v) {
+	c := x.crowds[name]
+	if c == nil {
+		only, ok := x.single[name]
+		if !ok || only != v {
+			return false
+		}
+		delete(x.single, name)
+		return true
+	}
+	if !c.remove(v) {
 		return false
 	}
-	if s.empty() {
-		delete(x.exact, name)
-	} else {
-		x.exact[name] = s
+	if len(c.items) == 1 {
+		delete(x.crowds, name)
+		x.single[name] = c.items[0]
 	}
 	return true
 }
@@ -85,8 +104,13 @@ func (x *Index[T]) Len() int { return x.pairs }
 // Hot path: it does not allocate. Its cost is that of the matches and of the
 // patterns that agree with the beginning of name; other patterns cost nothing.
 func (x *Index[T]) Each(name string, fn func(T)) {
-	s := x.exact[name]
-	s.each(fn)
+	if only, ok := x.single[name]; ok {
+		fn(only)
+	} else if c := x.crowds[name]; c != nil {
+		for _, v := range c.items {
+			fn(v)
+		}
+	}
 	x.wild.each(name, fn)
 }
 

@@ -13,7 +13,7 @@ func TestIndexLeavesNothingBehind(t *testing.T) {
 			t.Errorf("Remove(%q) does not find it", p)
 		}
 	}
-	if len(x.exact) != 0 || !x.wild.empty() {
-		t.Errorf("after all are removed %d names are left, tree empty: %v", len(x.exact), x.wild.empty())
+	if names := len(x.single) + len(x.crowds); names != 0 || !x.wild.empty() {
+		t.Errorf("after all are removed %d names are left, tree empty: %v", names, x.wild.empty())
 	}
 }
