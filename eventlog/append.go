@@ -13,7 +13,10 @@ import (
 //
 // Hot path: the cost of an entry depends on its own topics and on how much it
 // pushes out, not on how many topics there are.
-func (m *Memory) Append(ctx context.Context, es ...*Entry) error {
+func (m *Memory) Append(ctx context.Context, es ...*Entry) error { return m.Commit(ctx, nil, es...) }
+
+// Commit stores entries and values.
+func (m *Memory) Commit(ctx context.Context, puts []Put, es ...*Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -27,18 +30,33 @@ func (m *Memory) Append(ctx context.Context, es ...*Entry) error {
 	if m.closed {
 		return ErrClosed
 	}
+	if err := m.values.check(puts, m.options.ValueBytes); err != nil {
+		return err
+	}
+	m.values.apply(puts)
 	now := time.Now().UnixNano()
 	m.sweep(now)
 	m.last = max(m.last, now)
+	m.receipts.expire(m.last - int64(m.options.KeyWindow))
 	for _, e := range es {
-		m.insert(e)
+		if !m.known(e) {
+			m.insert(e)
+		}
 	}
-	if m.follow != nil {
-		for _, e := range es {
+	m.tell(es)
+	return nil
+}
+
+// tell calls the follower.
+func (m *Memory) tell(es []*Entry) {
+	if m.follow == nil {
+		return
+	}
+	for _, e := range es {
+		if !e.Duplicate {
 			m.follow(e)
 		}
 	}
-	return nil
 }
 
 // prepare checks e and removes topics that it names again.
@@ -91,6 +109,9 @@ func (m *Memory) insert(e *Entry) {
 	m.order.push(s)
 	if e.ID != "" {
 		m.index(s)
+	}
+	if e.IdempotencyKey != "" {
+		m.receipts.add(e.IdempotencyKey, e.Seq, m.last, m.options.MaxKeys)
 	}
 	m.size += entrySize(e)
 	m.bytes += int64(len(e.Data))

@@ -13,6 +13,8 @@ type Message struct {
 	Key    string        // what the message is about, for latest-per-key readers; "" means the topic
 	Retry  time.Duration // reconnection time to tell readers; 0 for none
 	Data   []byte        // the payload; owned by the log from Append on
+
+	IdempotencyKey string // a message with a key that was used before is not stored again; "" for none
 }
 
 // NumForms is how many derived encodings an Entry can carry.
@@ -24,6 +26,8 @@ type Entry struct {
 	Message
 	Seq  uint64    // position, from 1; set by Append
 	Time time.Time // set by Append
+
+	Duplicate bool // set by Append: Seq and Time are those of an earlier entry with the same idempotency key
 
 	forms   [NumForms]atomic.Pointer[[]byte]
 	holders int32 // how many topics keep it; guarded by the lock of its Memory

@@ -20,6 +20,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -28,6 +29,7 @@ var (
 	ErrClosed = errors.New("eventlog: closed")
 	ErrTopic  = errors.New("eventlog: bad topic")
 	ErrID     = errors.New("eventlog: bad id")
+	ErrFull   = errors.New("eventlog: full")
 )
 
 const (
@@ -49,7 +51,25 @@ type Log interface {
 	// A topic that an entry names twice counts once. No topic, a name that is not
 	// one, or more than MaxEntryTopics is an error that wraps ErrTopic; a chosen ID
 	// that ParseID accepts is one that wraps ErrID.
+	//
+	// An entry with an idempotency key that was used before, within Options.KeyWindow
+	// and also in the same call, is not stored again: Append marks it as a Duplicate
+	// and sets Seq and Time to those of the first.
 	Append(ctx context.Context, es ...*Entry) error
+
+	// Commit is Append, and sets values as well: either all of it is stored or
+	// nothing. No entries, or no puts, are fine. Values are small things that belong
+	// to the messages and must not disagree with them, like the last number of a
+	// producer; they are never trimmed. ErrFull means that they would take more than
+	// Options.ValueBytes.
+	Commit(ctx context.Context, puts []Put, es ...*Entry) error
+
+	// Value returns the value of a key, or nil. Do not change it.
+	Value(key string) []byte
+
+	// Values yields the keys that have a prefix, sorted, and their values, as they
+	// were when it was called.
+	Values(prefix string) iter.Seq2[string, []byte]
 
 	// Head is the position of the newest entry ever appended; 0 if none.
 	Head() uint64

@@ -41,6 +41,8 @@ type Memory struct {
 	size   int64             // of the kept entries, as counted by entrySize
 	bytes  int64             // data of the kept entries
 
+	values    values
+	receipts  receipts
 	topics    map[string]*queue
 	tree      node
 	empty     queues // topics that keep nothing
@@ -81,6 +83,7 @@ func (m *Memory) reset() {
 	m.size, m.bytes = 0, 0
 	m.topics, m.tree = make(map[string]*queue), node{}
 	m.empty, m.busy, m.expiry = queues{}, queues{}, nil
+	m.values, m.receipts = values{}, receipts{}
 }
 
 // Epoch returns 8 random characters, chosen by NewMemory.
@@ -92,7 +95,7 @@ func (m *Memory) Head() uint64 { return m.head.Load() }
 
 // entrySize is what an entry counts towards Options.TotalBytes.
 func entrySize(e *Entry) int64 {
-	n := entryOverhead + len(e.Data) + len(e.Type) + len(e.ID) + len(e.Key)
+	n := entryOverhead + len(e.Data) + len(e.Type) + len(e.ID) + len(e.Key) + len(e.IdempotencyKey)
 	if e.ID != "" {
 		n += idOverhead
 	}

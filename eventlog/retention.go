@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -27,6 +28,10 @@ type Options struct {
 	Rules      []Rule    // the first whose pattern matches applies
 	TotalBytes int64     // of all topics together, data and overhead; 0: 256 MiB
 	MaxTopics  int       // topics known at once; 0: 1,000,000. At the bound the topic idle for longest is dropped
+	ValueBytes int64     // of all values together, with their keys and 64 bytes for each; 0: 64 MiB
+
+	KeyWindow time.Duration // how long idempotency keys are remembered; 0: 10 min
+	MaxKeys   int           // remembered at most; 0: 1,000,000. At the bound the oldest is forgotten
 }
 
 // withDefaults returns o with its zero fields filled in, or an error that names
@@ -41,6 +46,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxTopics == 0 {
 		o.MaxTopics = 1_000_000
 	}
+	o.ValueBytes = cmp.Or(o.ValueBytes, 64<<20)
+	o.KeyWindow = cmp.Or(o.KeyWindow, 10*time.Minute)
+	o.MaxKeys = cmp.Or(o.MaxKeys, 1_000_000)
 	return o, o.validate()
 }
 
@@ -50,6 +58,12 @@ func (o Options) validate() error {
 	}
 	if o.MaxTopics < 0 {
 		return fmt.Errorf("eventlog: Options.MaxTopics is %d, want 0 or more", o.MaxTopics)
+	}
+	if o.ValueBytes < 0 {
+		return fmt.Errorf("eventlog: Options.ValueBytes is %d, want 0 or more", o.ValueBytes)
+	}
+	if o.KeyWindow < 0 || o.MaxKeys < 0 {
+		return fmt.Errorf("eventlog: Options.KeyWindow is %v and MaxKeys %d, want 0 or more", o.KeyWindow, o.MaxKeys)
 	}
 	if err := o.Default.validate("Options.Default"); err != nil {
 		return err

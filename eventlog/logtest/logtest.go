@@ -66,7 +66,7 @@ type rule struct {
 }
 
 func cases() []rule {
-	return slices.Concat(appendRules, followRules, readRules, trimRules, seekRules, randomRules)
+	return slices.Concat(appendRules, followRules, commitRules, readRules, trimRules, seekRules, randomRules)
 }
 
 func (c rule) run(t *testing.T, open Open, virtual bool) {
@@ -229,7 +229,7 @@ func from(first, last uint64) []uint64 {
 
 func equalMessage(a, b eventlog.Message) bool {
 	return slices.Equal(a.Topics, b.Topics) && a.Type == b.Type && a.ID == b.ID && a.Key == b.Key &&
-		a.Retry == b.Retry && bytes.Equal(a.Data, b.Data)
+		a.Retry == b.Retry && a.IdempotencyKey == b.IdempotencyKey && bytes.Equal(a.Data, b.Data)
 }
 
 // until waits for something that happens after d at the latest, give or take.
