@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/topic"
@@ -24,8 +25,31 @@ func (h *Hub) Publish(ctx context.Context, m Message) (id string, err error) {
 }
 
 // PublishAll publishes messages at consecutive positions, or none of them if one
-// is at fault, and returns their IDs.
+// is at fault, and returns their IDs. A message whose idempotency key was used
+// before has the ID of the first.
 func (h *Hub) PublishAll(ctx context.Context, ms ...Message) (ids []string, err error) {
+	receipts, err := h.Commit(ctx, nil, ms...)
+	if err != nil {
+		return nil, err
+	}
+	ids = make([]string, len(receipts))
+	for i := range receipts {
+		ids[i] = receipts[i].ID
+	}
+	return ids, nil
+}
+
+// A Receipt says what became of a message.
+type Receipt struct {
+	ID        string // event ID
+	Seq       uint64 // position
+	Time      time.Time
+	Duplicate bool // not stored again: its idempotency key was used before
+}
+
+// Commit is PublishAll that also sets values of the log, all or nothing: see
+// [eventlog.Log].
+func (h *Hub) Commit(ctx context.Context, puts []eventlog.Put, ms ...Message) ([]Receipt, error) {
 	entries := make([]*eventlog.Entry, len(ms))
 	for i := range ms {
 		if err := h.Check(ms[i]); err != nil {
@@ -33,15 +57,19 @@ func (h *Hub) PublishAll(ctx context.Context, ms ...Message) (ids []string, err 
 		}
 		entries[i] = &eventlog.Entry{Message: ms[i]}
 	}
-	if err := h.log.Append(ctx, entries...); err != nil {
+	if err := h.log.Commit(ctx, puts, entries...); err != nil {
 		return nil, publishError(err)
 	}
-	h.published.Add(int64(len(ms)))
-	ids = make([]string, len(entries))
+	receipts := make([]Receipt, len(entries))
+	stored := int64(0)
 	for i, e := range entries {
-		ids[i] = h.enc.ID(e)
+		receipts[i] = Receipt{h.enc.ID(e), e.Seq, e.Time, e.Duplicate}
+		if !e.Duplicate {
+			stored++
+		}
 	}
-	return ids, nil
+	h.published.Add(stored)
+	return receipts, nil
 }
 
 // Check reports why m cannot be published, or nil.
@@ -53,8 +81,8 @@ func (h *Hub) Check(m Message) error {
 		return fmt.Errorf("%w: message has %d topics, limit %d", ErrTooLarge, len(m.Topics), h.opts.MaxTopics)
 	case len(m.Data) > h.opts.MaxBytes:
 		return fmt.Errorf("%w: message is %d bytes, limit %d", ErrTooLarge, len(m.Data), h.opts.MaxBytes)
-	case len(m.ID)+len(m.Type)+len(m.Key) > maxFields:
-		return fmt.Errorf("%w: ID, type and key have %d bytes, limit %d", ErrTooLarge, len(m.ID)+len(m.Type)+len(m.Key), maxFields)
+	case len(m.ID)+len(m.Type)+len(m.Key)+len(m.IdempotencyKey) > maxFields:
+		return fmt.Errorf("%w: ID, type, key and idempotency key have %d bytes, limit %d", ErrTooLarge, len(m.ID)+len(m.Type)+len(m.Key)+len(m.IdempotencyKey), maxFields)
 	case m.Retry < 0:
 		return fmt.Errorf("%w: retry is %v, at least 0", ErrType, m.Retry)
 	}
@@ -75,7 +103,7 @@ func (h *Hub) Check(m Message) error {
 	return nil
 }
 
-// maxFields bounds ID, type and key of a message together, in bytes.
+// maxFields bounds ID, type, key and idempotency key of a message together, in bytes.
 const maxFields = 1024
 
 // publishError gives the log's errors the hub's names.

@@ -107,7 +107,7 @@ func TestBadLineIsNamedAndKeepsTheOnesBefore(t *testing.T) {
 		{`{"topic":"a","type":"\r"}`, 400, "bad_type", `event "\r": carriage return at byte 0`, 0},
 		{`{"topics":["a","b","c","d"]}`, 413, "too_large", `message has 4 topics, limit 3`, 3},
 		{`{"topic":"a","data":"` + strings.Repeat("x", 1001) + `"}`, 413, "too_large", `message is 1001 bytes, limit 1000`, 1000},
-		{`{"topic":"a","key":"` + strings.Repeat("x", 1025) + `"}`, 413, "too_large", `ID, type and key have 1025 bytes, limit 1024`, 1024},
+		{`{"topic":"a","key":"` + strings.Repeat("x", 1025) + `"}`, 413, "too_large", `ID, type, key and idempotency key have 1025 bytes, limit 1024`, 1024},
 		{`{"topic":"a","data":"` + strings.Repeat(" ", 71_600) + `"}`, 413, "too_large", `line is more than 71536 bytes, the limit`, 71536},
 	} {
 		s := serve(t, hub.Options{})

@@ -80,7 +80,7 @@ func TestTooLargeMessageIsRefusedBeforeItIsRead(t *testing.T) {
 		t.Errorf("sent at once: %d %s", a.status, a.body)
 	}
 	a = s.ask(t, request{"POST", "/v1/topics/a?type=" + strings.Repeat("x", 1025), nil, "x"})
-	if a.status != 413 || a.Detail != "ID, type and key have 1025 bytes, limit 1024" || a.Limit != 1024 {
+	if a.status != 413 || a.Detail != "ID, type, key and idempotency key have 1025 bytes, limit 1024" || a.Limit != 1024 {
 		t.Errorf("type: %d %s", a.status, a.body)
 	}
 	if head := s.hub.Log().Head(); head != 0 {
