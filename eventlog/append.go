@@ -98,33 +98,45 @@ func distinct(names []string) []string {
 func (m *Memory) insert(e *Entry) {
 	e.Seq = m.head.Load() + 1
 	e.Time = time.Unix(0, m.last).UTC()
-	// All topics count as holders from the start: one may be trimmed, even
-	// dropped, while e is put into the next.
-	e.holders = int32(len(e.Topics))
-	s := slot{seq: e.Seq, at: m.last, e: e}
+	m.place(e, len(e.Data))
+	m.remember(e)
+	m.head.Store(e.Seq)
+}
+
+// remember notes the idempotency key of e.
+func (m *Memory) remember(e *Entry) {
+	if e.IdempotencyKey != "" {
+		m.receipts.add(e.IdempotencyKey, e.Seq, m.last, m.options.MaxKeys)
+	}
+}
+
+// place puts an entry, which has a position, a time and so many bytes of data, where
+// it is found.
+func (m *Memory) place(e *Entry, size int) {
+	s := slot{seq: e.Seq, at: m.last}
 	if len(e.Topics) == 1 {
 		s.q = m.topic(e.Topics[0])
 		e.Topics = s.q.self[:]
 	}
+	// All topics count as holders from the start: one may be trimmed, even
+	// dropped, while r is put into the next.
+	r := m.newRecord(e, size)
+	s.r = r
 	m.order.push(s)
 	if e.ID != "" {
-		m.index(s)
+		m.index(s, e.ID)
 	}
-	if e.IdempotencyKey != "" {
-		m.receipts.add(e.IdempotencyKey, e.Seq, m.last, m.options.MaxKeys)
-	}
-	m.size += entrySize(e)
-	m.bytes += int64(len(e.Data))
+	m.size += int64(r.charge)
+	m.bytes += int64(r.size)
 	for _, name := range e.Topics {
-		m.put(e, m.topic(name))
+		m.put(r, m.topic(name))
 	}
 	m.shrink()
-	m.head.Store(e.Seq)
 }
 
-// put adds e to one of its topics.
-func (m *Memory) put(e *Entry, q *queue) {
-	q.put(e)
+// put adds r to one of its topics.
+func (m *Memory) put(r *record, q *queue) {
+	q.put(r)
 	q.leave()
 	m.busy.push(q)
 	for q.over() {
@@ -143,7 +155,7 @@ func (m *Memory) topic(name string) *queue {
 	for len(m.topics) >= m.options.MaxTopics {
 		m.dropIdle()
 	}
-	q := &queue{self: [1]string{name}, keep: m.options.retention(name), heapAt: -1, gone: m.forgotten}
+	q := &queue{self: [1]string{name}, keep: m.options.retention(name), heapAt: -1, gone: m.unknown(name)}
 	m.topics[name] = q
 	q.node = m.tree.insert(name)
 	q.node.q = q
@@ -152,11 +164,11 @@ func (m *Memory) topic(name string) *queue {
 }
 
 // index notes the chosen ID of an entry.
-func (m *Memory) index(s slot) {
-	o := m.chosen[s.e.ID]
+func (m *Memory) index(s slot, id string) {
+	o := m.chosen[id]
 	if o == nil {
 		o = new(order)
-		m.chosen[s.e.ID] = o
+		m.chosen[id] = o
 	}
 	o.push(s)
 }

@@ -29,8 +29,8 @@ type Entry struct {
 
 	Duplicate bool // set by Append: Seq and Time are those of an earlier entry with the same idempotency key
 
-	forms   [NumForms]atomic.Pointer[[]byte]
-	holders int32 // how many topics keep it; guarded by the lock of its Memory
+	forms  [NumForms]atomic.Pointer[[]byte]
+	record record // of its Memory, and guarded by that one's lock
 }
 
 // Form returns the entry's derived encoding number i, which encode makes when it

@@ -23,7 +23,7 @@ func (m *Memory) Kept() int { return m.order.live }
 func (m *Memory) Check() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	holders := map[*Entry]int32{}
+	holders := map[*record]int32{}
 	watched := 0
 	for name, q := range m.topics {
 		if err := m.checkQueue(name, q, holders); err != nil {
@@ -42,13 +42,13 @@ func (m *Memory) Check() error {
 	return m.checkOrder(holders)
 }
 
-func (m *Memory) checkQueue(name string, q *queue, holders map[*Entry]int32) error {
+func (m *Memory) checkQueue(name string, q *queue, holders map[*record]int32) error {
 	bytes, shared := int64(0), 0
 	for i := range q.kept.n {
-		e := q.kept.at(i)
-		holders[e]++
-		bytes += int64(len(e.Data))
-		if len(e.Topics) > 1 {
+		r := q.kept.at(i)
+		holders[r]++
+		bytes += int64(r.size)
+		if r.several {
 			shared++
 		}
 	}
@@ -63,24 +63,24 @@ func (m *Memory) checkQueue(name string, q *queue, holders map[*Entry]int32) err
 		return fmt.Errorf("counted %d bytes, %d shared; there are %d, %d", q.bytes, q.shared, bytes, shared)
 	case q.heapAt >= 0 && m.expiry[q.heapAt] != q, q.heapAt < 0 && q.keep.MaxAge > 0 && q.kept.n > 0:
 		return fmt.Errorf("not in its place in the heap, %d", q.heapAt)
-	case q.parted.n > 0 && q.parted.at(0).Seq <= q.gone:
-		return fmt.Errorf("%d is parted, up to %d is gone", q.parted.at(0).Seq, q.gone)
+	case q.parted.n > 0 && q.parted.at(0).seq <= q.gone:
+		return fmt.Errorf("%d is parted, up to %d is gone", q.parted.at(0).seq, q.gone)
 	}
 	return nil
 }
 
-func (m *Memory) checkOrder(holders map[*Entry]int32) error {
+func (m *Memory) checkOrder(holders map[*record]int32) error {
 	size, bytes, chosen := int64(0), int64(0), 0
 	for _, s := range m.order.slots {
-		if s.e == nil {
+		if s.r == nil {
 			continue
 		}
-		if s.e.holders != holders[s.e] || s.e.holders == 0 {
-			return fmt.Errorf("entry %d counts %d holders, has %d", s.seq, s.e.holders, holders[s.e])
+		if s.r.holders != holders[s.r] || s.r.holders == 0 {
+			return fmt.Errorf("entry %d counts %d holders, has %d", s.seq, s.r.holders, holders[s.r])
 		}
-		size += entrySize(s.e)
-		bytes += int64(len(s.e.Data))
-		if s.e.ID != "" {
+		size += int64(s.r.charge)
+		bytes += int64(s.r.size)
+		if s.r.id() != "" {
 			chosen++
 		}
 	}

@@ -1,27 +1,27 @@
 package eventlog
 
-// A fifo holds entries in rising order of Seq: in at the back, out at the front.
+// A fifo holds entries in rising order: in at the back, out at the front.
 // It is a ring whose size is a power of two.
 type fifo struct {
-	ring  []*Entry
+	ring  []*record
 	first int
 	n     int
 }
 
 // at returns entry number i, counted from the front.
-func (f *fifo) at(i int) *Entry { return f.ring[(f.first+i)&(len(f.ring)-1)] }
+func (f *fifo) at(i int) *record { return f.ring[(f.first+i)&(len(f.ring)-1)] }
 
-func (f *fifo) push(e *Entry) {
+func (f *fifo) push(r *record) {
 	if f.n == len(f.ring) {
 		f.resize(max(1, 2*f.n))
 	}
 	f.n++
-	f.ring[(f.first+f.n-1)&(len(f.ring)-1)] = e
+	f.ring[(f.first+f.n-1)&(len(f.ring)-1)] = r
 }
 
 // pop takes the front entry out. There must be one.
-func (f *fifo) pop() *Entry {
-	e := f.ring[f.first]
+func (f *fifo) pop() *record {
+	r := f.ring[f.first]
 	f.ring[f.first] = nil
 	f.first = (f.first + 1) & (len(f.ring) - 1)
 	f.n--
@@ -31,21 +31,21 @@ func (f *fifo) pop() *Entry {
 	case f.n < len(f.ring)/4:
 		f.resize(len(f.ring) / 2)
 	}
-	return e
+	return r
 }
 
 func (f *fifo) resize(size int) {
-	ring := make([]*Entry, size)
+	ring := make([]*record, size)
 	for i := range f.n {
 		ring[i] = f.at(i)
 	}
 	f.ring, f.first = ring, 0
 }
 
-// after returns the number of the first entry with Seq > seq, or n. Readers are
+// after returns the number of the first entry beyond seq, or n. Readers are
 // mostly near the end, so it looks from there.
 func (f *fifo) after(seq uint64) int {
-	return searchFromEnd(f.n, func(i int) bool { return f.at(i).Seq > seq })
+	return searchFromEnd(f.n, func(i int) bool { return f.at(i).seq > seq })
 }
 
 // searchFromEnd returns the smallest i in [0, n] for which ok holds in [i, n),

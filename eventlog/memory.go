@@ -19,7 +19,7 @@ import (
 // of Append, Read and most other methods; a log that nobody uses keeps them
 // until then, or until [Memory.Sweep] is called.
 //
-// An entry counts towards [Options.TotalBytes] with its data, its strings and 320
+// An entry counts towards [Options.TotalBytes] with its data, its strings and 384
 // bytes for everything else, 64 more for each topic after the first and 192 more
 // for a chosen ID. Encodings made with [Entry.Form] are not counted, nor is a
 // topic itself, which takes about 400 bytes, and 300 more for each beginning of its
@@ -49,19 +49,27 @@ type Memory struct {
 	busy      queues // the others
 	expiry    expiry
 	forgotten uint64 // highest position lost by a topic that is no longer known
+
+	// For an Index only.
+	store    Store
+	hot      fifo // entries that the store has and whose data is here, or that are gone
+	hotSize  int64
+	hotBytes int64                     // the most that hotSize may be
+	weak     func(pattern string) uint64 // up to where topics may have lost messages, nobody knows which
+	weakLost uint64                      // no topic more than this
 }
 
 // What an entry takes besides its data and strings, measured: the Entry, and its
 // share of the order and of the topic's ring with their spare room.
 const (
-	entryOverhead = 320
+	entryOverhead = 384
 	topicOverhead = 64
 	idOverhead    = 192
 )
 
 // NewMemory returns an empty log. The error names the field of o that is wrong.
 func NewMemory(o Options) (*Memory, error) {
-	o, err := o.withDefaults()
+	o, err := o.WithDefaults()
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (g *merge) add(q *queue) bool {
 	return true
 }
 
-// seek makes the first entry with Seq > after the next one.
+// seek makes the first entry beyond after the next one.
 func (g *merge) seek(after uint64) {
 	for i, q := range g.queues[:g.n] {
 		g.place[i] = q.kept.after(after)
@@ -33,39 +33,39 @@ func (g *merge) seek(after uint64) {
 }
 
 // next returns nil at the end.
-func (g *merge) next() *Entry {
-	var e *Entry
+func (g *merge) next() *record {
+	var r *record
 	for i, q := range g.queues[:g.n] {
 		if g.place[i] < q.kept.n {
-			if c := q.kept.at(g.place[i]); e == nil || c.Seq < e.Seq {
-				e = c
+			if c := q.kept.at(g.place[i]); r == nil || c.seq < r.seq {
+				r = c
 			}
 		}
 	}
 	for i, q := range g.queues[:g.n] {
-		if g.place[i] < q.kept.n && q.kept.at(g.place[i]) == e {
+		if g.place[i] < q.kept.n && q.kept.at(g.place[i]) == r {
 			g.place[i]++
 		}
 	}
-	return e
+	return r
 }
 
 // prev returns the entry before the next one, and nil at the beginning.
-func (g *merge) prev() *Entry {
-	var e *Entry
+func (g *merge) prev() *record {
+	var r *record
 	for i, q := range g.queues[:g.n] {
 		if g.place[i] > 0 {
-			if c := q.kept.at(g.place[i] - 1); e == nil || c.Seq > e.Seq {
-				e = c
+			if c := q.kept.at(g.place[i] - 1); r == nil || c.seq > r.seq {
+				r = c
 			}
 		}
 	}
 	for i, q := range g.queues[:g.n] {
-		if g.place[i] > 0 && q.kept.at(g.place[i]-1) == e {
+		if g.place[i] > 0 && q.kept.at(g.place[i]-1) == r {
 			g.place[i]--
 		}
 	}
-	return e
+	return r
 }
 
 // left is how many entries are ahead; those of several topics count more than once.
@@ -88,12 +88,12 @@ func (g *merge) lost(after, next uint64) uint64 {
 	}
 	for _, q := range g.queues[:g.n] {
 		for i := q.parted.after(next) - 1; i >= 0; i-- {
-			e := q.parted.at(i)
-			if e.Seq <= lost {
+			r := q.parted.at(i)
+			if r.seq <= lost {
 				break
 			}
-			if !g.holds(e) {
-				lost = e.Seq
+			if !g.holds(r) {
+				lost = r.seq
 				break
 			}
 		}
@@ -104,10 +104,10 @@ func (g *merge) lost(after, next uint64) uint64 {
 	return lost
 }
 
-// holds reports whether one of the topics keeps e.
-func (g *merge) holds(e *Entry) bool {
+// holds reports whether one of the topics keeps r, which has several.
+func (g *merge) holds(r *record) bool {
 	for _, q := range g.queues[:g.n] {
-		if q.holds(e) && slices.Contains(e.Topics, q.name()) {
+		if q.holds(r) && slices.Contains(r.topics(), q.name()) {
 			return true
 		}
 	}

@@ -6,9 +6,9 @@ import "sort"
 // stay behind until the next compaction, so that the slots can be searched.
 type slot struct {
 	seq uint64
-	at  int64  // the entry's time, in nanoseconds since 1970
-	e   *Entry // nil: gone
-	q   *queue // the entry's topic if it has only one
+	at  int64   // the entry's time, in nanoseconds since 1970
+	r   *record // nil: gone
+	q   *queue  // the entry's topic if it has only one
 }
 
 // An order holds entries by rising position. They go in at the end and out
@@ -36,12 +36,12 @@ func (o *order) remove(seq uint64) {
 	if o.slots[i].seq != seq {
 		i = o.after(seq - 1)
 	}
-	o.slots[i].e, o.slots[i].q = nil, nil
+	o.slots[i].r, o.slots[i].q = nil, nil
 	o.live--
-	for len(o.slots) > 0 && o.slots[len(o.slots)-1].e == nil {
+	for len(o.slots) > 0 && o.slots[len(o.slots)-1].r == nil {
 		o.slots = o.slots[:len(o.slots)-1]
 	}
-	for o.first < len(o.slots) && o.slots[o.first].e == nil {
+	for o.first < len(o.slots) && o.slots[o.first].r == nil {
 		o.first++
 	}
 	o.first = min(o.first, len(o.slots))
@@ -61,7 +61,7 @@ func (o *order) compact() {
 		kept = make([]slot, 0, 2*o.live)
 	}
 	for _, s := range old[o.first:] {
-		if s.e != nil {
+		if s.r != nil {
 			kept = append(kept, s)
 		}
 	}
@@ -72,6 +72,15 @@ func (o *order) compact() {
 // after returns the index of the first slot with a position higher than seq.
 func (o *order) after(seq uint64) int {
 	return searchFromEnd(len(o.slots), func(i int) bool { return o.slots[i].seq > seq })
+}
+
+// find returns the slot of a live entry, or nil.
+func (o *order) find(seq uint64) *slot {
+	i := o.after(seq - 1)
+	if i == len(o.slots) || o.slots[i].seq != seq || o.slots[i].r == nil {
+		return nil
+	}
+	return &o.slots[i]
 }
 
 // since returns the index of the first slot not older than at.

@@ -17,7 +17,7 @@ func FuzzOrderAgreesWithSlice(f *testing.F) {
 		for _, op := range ops {
 			if op >= 128 || len(model) == 0 {
 				seq += 1 + uint64(op%3)
-				o.push(slot{seq: seq, at: int64(seq), e: new(Entry)})
+				o.push(slot{seq: seq, at: int64(seq), r: new(record)})
 				model = append(model, seq)
 			} else {
 				i := int(op) % len(model)
@@ -32,7 +32,7 @@ func FuzzOrderAgreesWithSlice(f *testing.F) {
 func TestEmptiedOrderLetsItsMemoryGo(t *testing.T) {
 	var o order
 	for seq := uint64(1); seq <= 1000; seq++ {
-		o.push(slot{seq: seq, e: new(Entry)})
+		o.push(slot{seq: seq, r: new(record)})
 	}
 	for seq := uint64(1000); seq > 0; seq-- {
 		o.remove(seq)
@@ -44,18 +44,18 @@ func checkOrder(t *testing.T, o *order, model []uint64, seq uint64) {
 	t.Helper()
 	var got []uint64
 	for _, s := range o.slots[o.first:] {
-		if s.e != nil {
+		if s.r != nil {
 			got = append(got, s.seq)
 		}
 	}
 	if !slices.Equal(got, model) || o.live != len(model) {
 		t.Fatalf("order holds %v, %d live; want %v", got, o.live, model)
 	}
-	if n := len(o.slots); n > 2*o.live+smallOrder+1 || n > 0 && (o.slots[n-1].e == nil || o.slots[o.first].e == nil) {
+	if n := len(o.slots); n > 2*o.live+smallOrder+1 || n > 0 && (o.slots[n-1].r == nil || o.slots[o.first].r == nil) {
 		t.Fatalf("order of %d has %d slots, or one that is gone first or last", o.live, n)
 	}
 	for _, s := range o.slots[len(o.slots):cap(o.slots)] {
-		if s.e != nil {
+		if s.r != nil {
 			t.Fatalf("entry %d is gone, but a slot still points to it", s.seq)
 		}
 	}
@@ -81,11 +81,11 @@ func FuzzFifoAgreesWithSlice(f *testing.F) {
 		for _, op := range ops {
 			if op >= 128 || len(model) == 0 {
 				seq += 1 + uint64(op%3)
-				q.push(&Entry{Seq: seq})
+				q.push(&record{seq: seq})
 				model = append(model, seq)
 			} else {
-				if got := q.pop(); got.Seq != model[0] {
-					t.Fatalf("pop() = %d, want %d", got.Seq, model[0])
+				if got := q.pop(); got.seq != model[0] {
+					t.Fatalf("pop() = %d, want %d", got.seq, model[0])
 				}
 				model = model[1:]
 			}
@@ -100,8 +100,8 @@ func checkFifo(t *testing.T, q *fifo, model []uint64, seq uint64) {
 		t.Fatalf("fifo has %d of %d entries, in a ring of %d", q.n, len(model), len(q.ring))
 	}
 	for i, want := range model {
-		if q.at(i).Seq != want {
-			t.Fatalf("at(%d) = %d, want %d", i, q.at(i).Seq, want)
+		if q.at(i).seq != want {
+			t.Fatalf("at(%d) = %d, want %d", i, q.at(i).seq, want)
 		}
 	}
 	for after := uint64(0); after <= seq; after += 1 + seq/7 {

@@ -33,24 +33,24 @@ type queue struct {
 
 func (q *queue) name() string { return q.self[0] }
 
-// put adds e at the end.
-func (q *queue) put(e *Entry) {
-	q.kept.push(e)
-	q.bytes += int64(len(e.Data))
-	q.newest = e.Seq
-	if len(e.Topics) > 1 {
+// put adds r at the end.
+func (q *queue) put(r *record) {
+	q.kept.push(r)
+	q.bytes += int64(r.size)
+	q.newest = r.seq
+	if r.several {
 		q.shared++
 	}
 }
 
 // take removes the oldest entry. There must be one.
-func (q *queue) take() *Entry {
-	e := q.kept.pop()
-	q.bytes -= int64(len(e.Data))
-	if len(e.Topics) > 1 {
+func (q *queue) take() *record {
+	r := q.kept.pop()
+	q.bytes -= int64(r.size)
+	if r.several {
 		q.shared--
 	}
-	return e
+	return r
 }
 
 // lose notes that the entry at seq, which q had, is gone.
@@ -60,7 +60,7 @@ func (q *queue) lose(seq uint64) {
 	}
 	q.gone = seq
 	q.node.mark(seq)
-	for q.parted.n > 0 && q.parted.at(0).Seq <= seq {
+	for q.parted.n > 0 && q.parted.at(0).seq <= seq {
 		q.parted.pop()
 	}
 }
@@ -75,22 +75,22 @@ func (q *queue) over() bool {
 
 // expires returns when the oldest entry expires. There must be one, and a MaxAge.
 func (q *queue) expires() int64 {
-	at, age := q.kept.at(0).Time.UnixNano(), int64(q.keep.MaxAge)
+	at, age := q.kept.at(0).at, int64(q.keep.MaxAge)
 	if at > math.MaxInt64-age {
 		return math.MaxInt64
 	}
 	return at + age
 }
 
-// holds reports whether q keeps e, given that q is a topic of e. Entries leave q
+// holds reports whether q keeps r, given that q is a topic of r. Entries leave q
 // only at the front, so everything from the front on is there.
-func (q *queue) holds(e *Entry) bool {
-	return q.kept.n > 0 && q.kept.at(0).Seq <= e.Seq
+func (q *queue) holds(r *record) bool {
+	return q.kept.n > 0 && q.kept.at(0).seq <= r.seq
 }
 
 // since returns the number of the first kept entry not older than t.
 func (q *queue) since(t int64) int {
-	return searchFromEnd(q.kept.n, func(i int) bool { return q.kept.at(i).Time.UnixNano() >= t })
+	return searchFromEnd(q.kept.n, func(i int) bool { return q.kept.at(i).at >= t })
 }
 
 // selected is sel.Match for q's name, which it remembers for the next question.

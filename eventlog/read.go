@@ -18,19 +18,32 @@ type limits struct{ merge, scan, sweep int }
 // Page.Entries. Few topics cost a search in each and the entries returned; many
 // topics and wildcards go through the log from after on, up to 4,096 places.
 func (m *Memory) Read(ctx context.Context, sel *Selector, after, upTo uint64, lim Limit) (Page, error) {
-	if err := ctx.Err(); err != nil {
-		return Page{}, err
+	for {
+		if err := ctx.Err(); err != nil {
+			return Page{}, err
+		}
+		p := pager{lim: lim.orDefault()}
+		if err := m.fill(&p, sel, after, upTo); err != nil {
+			return Page{}, err
+		}
+		if done, err := m.thaw(ctx, &p); done || err != nil {
+			return p.Page, err
+		}
 	}
+}
+
+// fill looks for entries and puts them into p.
+func (m *Memory) fill(p *pager, sel *Selector, after, upTo uint64) error {
 	m.enter()
 	defer m.mu.Unlock()
 	if m.closed {
-		return Page{}, ErrClosed
+		return ErrClosed
 	}
 	upTo = min(upTo, m.Head())
 	if upTo <= after {
-		return Page{Next: after}, nil
+		p.Next = after
+		return nil
 	}
-	p := pager{lim: lim.orDefault()}
 	p.Next = upTo
 	from := m.order.after(after)
 	var g merge
@@ -39,7 +52,7 @@ func (m *Memory) Read(ctx context.Context, sel *Selector, after, upTo uint64, li
 	} else {
 		p.scan(m, sel, from, after, upTo)
 	}
-	return p.Page, nil
+	return nil
 }
 
 func (l Limit) orDefault() Limit {
@@ -61,12 +74,12 @@ func (m *Memory) few(sel *Selector, g *merge) bool {
 		if q := m.topics[name]; q != nil {
 			g.add(q)
 		} else {
-			g.gone = max(g.gone, m.forgotten)
+			g.gone = max(g.gone, m.unknown(name))
 		}
 	}
 	visits := 8 * m.limits.merge
 	for _, pattern := range sel.wild() {
-		g.gone = max(g.gone, m.forgotten)
+		g.gone = max(g.gone, m.unknown(pattern))
 		if !m.tree.collect(pattern, g.add, &visits) {
 			return false
 		}
@@ -74,34 +87,49 @@ func (m *Memory) few(sel *Selector, g *merge) bool {
 	return true
 }
 
-// A pager fills a page.
+// A pager fills a page, or sums it up.
 type pager struct {
 	Page
 	lim   Limit
+	sum   bool   // entries are only counted
+	n     int    // entries so far
+	first uint64 // position of the first of them
+	last  uint64 // and of the last
 	bytes int
+	cold  []uint64 // positions of those that only the store has: nil in Entries
 }
 
-// add reports false if the page has no room for e; room is a guess at how many
+// add reports false if the page has no room for r; room is a guess at how many
 // entries will come.
-func (p *pager) add(e *Entry, room int) bool {
-	n := len(p.Entries)
-	if n > 0 && (n >= p.lim.Entries || p.bytes+len(e.Data) > p.lim.Bytes) {
+func (p *pager) add(r *record, room int) bool {
+	if p.n > 0 && (p.n >= p.lim.Entries || p.bytes+int(r.size) > p.lim.Bytes) {
 		return false
 	}
-	if n == 0 {
+	if p.n == 0 {
+		p.first = r.seq
+	}
+	p.n++
+	p.last = r.seq
+	p.bytes += int(r.size)
+	if p.sum {
+		return true
+	}
+	if p.n == 1 {
 		p.Entries = make([]*Entry, 0, min(room, p.lim.Entries))
 	}
-	p.Entries = append(p.Entries, e)
-	p.bytes += len(e.Data)
+	p.Entries = append(p.Entries, r.entry)
+	if r.entry == nil {
+		p.cold = append(p.cold, r.seq)
+	}
 	return true
 }
 
 func (p *pager) merge(g *merge, after, upTo uint64) {
 	g.seek(after)
 	room := g.left()
-	for e := g.next(); e != nil && e.Seq <= upTo; e = g.next() {
-		if !p.add(e, room) {
-			p.Next = p.Entries[len(p.Entries)-1].Seq
+	for r := g.next(); r != nil && r.seq <= upTo; r = g.next() {
+		if !p.add(r, room) {
+			p.Next = p.last
 			break
 		}
 	}
@@ -120,7 +148,7 @@ func (p *pager) scan(m *Memory, sel *Selector, from int, after, upTo uint64) {
 			break
 		}
 		held, selected := m.visible(sel, s)
-		if held && !p.add(s.e, min(len(slots), m.limits.scan)) {
+		if held && !p.add(s.r, min(len(slots), m.limits.scan)) {
 			p.Next = slots[i-1].seq
 			break
 		}
@@ -136,17 +164,17 @@ func (p *pager) scan(m *Memory, sel *Selector, from int, after, upTo uint64) {
 // visible reports whether sel selects a topic of the entry in s, and whether such
 // a topic holds it.
 func (m *Memory) visible(sel *Selector, s *slot) (held, selected bool) {
-	if s.e == nil {
+	if s.r == nil {
 		return false, false
 	}
 	if s.q != nil {
 		held = s.q.selected(sel)
 		return held, held
 	}
-	for _, name := range s.e.Topics {
+	for _, name := range s.r.topics() {
 		// A topic that is not known any more is counted by forgotten.
 		if q := m.topics[name]; q != nil && q.selected(sel) {
-			if q.holds(s.e) {
+			if q.holds(s.r) {
 				return true, true
 			}
 			selected = true
@@ -158,20 +186,20 @@ func (m *Memory) visible(sel *Selector, s *slot) (held, selected bool) {
 // gone returns the highest position that is gone of the topics that sel selects,
 // or floor or less if none above floor is.
 func (m *Memory) gone(sel *Selector, floor uint64) uint64 {
-	if sel.all() || m.tree.below <= floor && m.forgotten <= floor {
-		return m.tree.below
+	if sel.all() || m.tree.below <= floor && max(m.forgotten, m.weakLost) <= floor {
+		return max(m.tree.below, m.weakLost)
 	}
 	gone := floor
 	for _, name := range sel.exact() {
 		if q := m.topics[name]; q != nil {
 			gone = max(gone, q.gone)
 		} else {
-			gone = max(gone, m.forgotten)
+			gone = max(gone, m.unknown(name))
 		}
 	}
 	visits := maxVisit
 	for _, pattern := range sel.wild() {
-		gone = max(gone, m.forgotten)
+		gone = max(gone, m.unknown(pattern))
 		gone = m.tree.gone(pattern, gone, &visits)
 	}
 	return gone

@@ -34,9 +34,9 @@ type Options struct {
 	MaxKeys   int           // remembered at most; 0: 1,000,000. At the bound the oldest is forgotten
 }
 
-// withDefaults returns o with its zero fields filled in, or an error that names
+// WithDefaults returns o with its zero fields filled in, or an error that names
 // the field that is wrong.
-func (o Options) withDefaults() (Options, error) {
+func (o Options) WithDefaults() (Options, error) {
 	if o.Default == (Retention{}) {
 		o.Default = Retention{MaxEntries: 10_000, MaxAge: 24 * time.Hour, MaxBytes: 16 << 20}
 	}
@@ -89,6 +89,9 @@ func (r Retention) validate(field string) error {
 	}
 	return nil
 }
+
+// Retention returns what applies to a topic.
+func (o *Options) Retention(topic string) Retention { return *o.retention(topic) }
 
 // retention returns what applies to a topic.
 func (o *Options) retention(name string) *Retention {

@@ -1,7 +1,7 @@
 package eventlog
 
 import (
-	"context"
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -16,18 +16,16 @@ func (m *Memory) Bounds(sel *Selector) Bounds {
 	var b Bounds
 	lim := Limit{Entries: m.limits.scan, Bytes: math.MaxInt}
 	for at, head := uint64(0), m.Head(); at < head; {
-		p, err := m.Read(context.Background(), sel, at, head, lim)
-		if err != nil {
+		p := pager{lim: lim, sum: true}
+		if err := m.fill(&p, sel, at, head); err != nil {
 			return Bounds{}
 		}
-		b.Entries += len(p.Entries)
-		for _, e := range p.Entries {
-			b.Bytes += int64(len(e.Data))
-			b.Newest = e.Seq
-			if b.Oldest == 0 {
-				b.Oldest = e.Seq
-			}
+		if p.n > 0 {
+			b.Newest = p.last
+			b.Oldest = cmp.Or(b.Oldest, p.first)
 		}
+		b.Entries += p.n
+		b.Bytes += int64(p.bytes)
 		at, b.Lost = p.Next, max(b.Lost, p.Lost)
 	}
 	return b
@@ -48,7 +46,7 @@ func (m *Memory) quickBounds(sel *Selector) (b Bounds, ok bool) {
 
 // allBounds is Bounds for all topics.
 func (m *Memory) allBounds() Bounds {
-	b := Bounds{Entries: m.order.live, Bytes: m.bytes, Lost: m.tree.below}
+	b := Bounds{Entries: m.order.live, Bytes: m.bytes, Lost: max(m.tree.below, m.weakLost)}
 	if b.Entries > 0 {
 		b.Oldest = m.order.slots[m.order.first].seq
 		b.Newest = m.order.slots[len(m.order.slots)-1].seq
@@ -77,7 +75,7 @@ func (g *merge) bounds(head uint64) Bounds {
 		b.Entries += q.kept.n
 		b.Bytes += q.bytes
 		b.Newest = max(b.Newest, q.newest)
-		if oldest := q.kept.at(0).Seq; b.Oldest == 0 || oldest < b.Oldest {
+		if oldest := q.kept.at(0).seq; b.Oldest == 0 || oldest < b.Oldest {
 			b.Oldest = oldest
 		}
 	}
@@ -89,12 +87,12 @@ func (m *Memory) Since(sel *Selector, t time.Time) uint64 {
 	head := m.Head()
 	at, found := m.quickSince(sel, nanos(t), head)
 	for !found && at < head {
-		p, err := m.Read(context.Background(), sel, at, head, Limit{Entries: 1})
-		if err != nil {
+		p := pager{lim: Limit{Entries: 1}, sum: true}
+		if m.fill(&p, sel, at, head) != nil {
 			break
 		}
-		if len(p.Entries) > 0 {
-			return p.Entries[0].Seq - 1
+		if p.n > 0 {
+			return p.first - 1
 		}
 		at = p.Next
 	}
@@ -119,7 +117,7 @@ func (m *Memory) quickSince(sel *Selector, t int64, head uint64) (at uint64, fou
 	at = head
 	for _, q := range g.queues[:g.n] {
 		if i := q.since(t); i < q.kept.n {
-			at = min(at, q.kept.at(i).Seq-1)
+			at = min(at, q.kept.at(i).seq-1)
 		}
 	}
 	return at, true
@@ -183,7 +181,7 @@ func (l *lookBack) merge(g *merge, scan int) (done bool) {
 	g.seek(l.before - 1)
 	if g.n == 1 {
 		if i := max(0, g.place[0]-l.want); i < g.place[0] {
-			l.found(g.queues[0].kept.at(i).Seq)
+			l.found(g.queues[0].kept.at(i).seq)
 		}
 		return true
 	}
@@ -191,12 +189,12 @@ func (l *lookBack) merge(g *merge, scan int) (done bool) {
 		if l.want == 0 {
 			return true
 		}
-		e := g.prev()
-		if e == nil {
+		r := g.prev()
+		if r == nil {
 			return true
 		}
-		l.before = e.Seq
-		l.found(e.Seq)
+		l.before = r.seq
+		l.found(r.seq)
 	}
 	return false
 }

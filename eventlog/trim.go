@@ -42,7 +42,7 @@ func (m *Memory) forget(name string, upTo uint64) (n int, done bool) {
 	if q == nil {
 		return 0, true
 	}
-	for q.kept.n > 0 && q.kept.at(0).Seq <= upTo {
+	for q.kept.n > 0 && q.kept.at(0).seq <= upTo {
 		if n == m.limits.sweep {
 			return n, false
 		}
@@ -54,43 +54,44 @@ func (m *Memory) forget(name string, upTo uint64) (n int, done bool) {
 
 // trim takes the oldest entry out of one topic.
 func (m *Memory) trim(q *queue) {
-	e := q.take()
+	r := q.take()
 	if q.kept.n == 0 {
 		q.leave()
 		m.empty.push(q)
 	}
-	e.holders--
-	if e.holders > 0 {
-		q.parted.push(e)
+	r.holders--
+	if r.holders > 0 {
+		q.parted.push(r)
 		return
 	}
-	m.bury(e, q)
+	m.bury(r, q)
 }
 
 // bury removes an entry that no topic keeps any more; q was the last.
-func (m *Memory) bury(e *Entry, q *queue) {
-	m.order.remove(e.Seq)
-	if e.ID != "" {
-		m.unindex(e)
+func (m *Memory) bury(r *record, q *queue) {
+	m.order.remove(r.seq)
+	if id := r.id(); id != "" {
+		m.unindex(id, r.seq)
 	}
-	m.size -= entrySize(e)
-	m.bytes -= int64(len(e.Data))
-	if len(e.Topics) == 1 {
-		q.lose(e.Seq)
+	m.size -= int64(r.charge)
+	m.bytes -= int64(r.size)
+	m.release(r)
+	if !r.several {
+		q.lose(r.seq)
 		return
 	}
-	for _, name := range e.Topics {
+	for _, name := range r.topics() {
 		if q := m.topics[name]; q != nil {
-			q.lose(e.Seq)
+			q.lose(r.seq)
 		}
 	}
 }
 
-func (m *Memory) unindex(e *Entry) {
-	o := m.chosen[e.ID]
-	o.remove(e.Seq)
+func (m *Memory) unindex(id string, seq uint64) {
+	o := m.chosen[id]
+	o.remove(seq)
 	if o.live == 0 {
-		delete(m.chosen, e.ID)
+		delete(m.chosen, id)
 	}
 }
 
@@ -99,16 +100,21 @@ func (m *Memory) unindex(e *Entry) {
 func (m *Memory) shrink() {
 	for m.size > m.options.TotalBytes {
 		if m.sweep(m.last) && m.size > m.options.TotalBytes {
-			m.evict(m.order.slots[m.order.first].e)
+			m.evict(&m.order.slots[m.order.first])
 		}
 	}
 }
 
-// evict takes the oldest entry of the whole log out of its topics. It is the
-// oldest of each that keeps it.
-func (m *Memory) evict(e *Entry) {
-	for _, name := range e.Topics {
-		if q := m.topics[name]; q != nil && q.holds(e) {
+// evict takes an entry, which is the oldest of each topic that keeps it, out of all
+// of them.
+func (m *Memory) evict(s *slot) {
+	if s.q != nil {
+		m.trim(s.q)
+		return
+	}
+	r := s.r
+	for _, name := range r.topics() {
+		if q := m.topics[name]; q != nil && q.holds(r) {
 			m.trim(q)
 		}
 	}
@@ -129,5 +135,8 @@ func (m *Memory) dropIdle() {
 	m.expiry.ignore(q)
 	q.leave()
 	delete(m.topics, q.name())
+	if m.store != nil {
+		m.store.Dropped(q.name())
+	}
 	q.node.remove()
 }

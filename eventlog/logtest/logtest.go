@@ -227,6 +227,12 @@ func from(first, last uint64) []uint64 {
 	return seqs
 }
 
+// equalEntry compares what is read with what was appended: a log need not return the
+// same pointer.
+func equalEntry(a, b *eventlog.Entry) bool {
+	return a.Seq == b.Seq && a.Time.Equal(b.Time) && equalMessage(a.Message, b.Message)
+}
+
 func equalMessage(a, b eventlog.Message) bool {
 	return slices.Equal(a.Topics, b.Topics) && a.Type == b.Type && a.ID == b.ID && a.Key == b.Key &&
 		a.Retry == b.Retry && a.IdempotencyKey == b.IdempotencyKey && bytes.Equal(a.Data, b.Data)

@@ -135,7 +135,7 @@ func (r *randomRun) read() {
 		r.Errorf("Read(%q, %d, %d, %+v) = %s does not get on", s, after, upTo, lim, pageString(p))
 	}
 	kept, missing := r.model.kept(s, after, p.Next)
-	if !slices.Equal(p.Entries, kept) {
+	if !slices.EqualFunc(p.Entries, kept, equalEntry) {
 		r.Errorf("Read(%q, %d, %d, %+v) = %s, want %v", s, after, upTo, lim, pageString(p), positions(kept))
 	}
 	if problem := r.badLost(s, p.Lost, missing, p.Next); problem != "" {

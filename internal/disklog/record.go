@@ -1,0 +1,123 @@
+package disklog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/weirstream/weir/eventlog"
+)
+
+// An entry is stored as
+//
+//	crc      4 bytes   CRC-32C of the rest, big endian
+//	version  1 byte    1
+//	time     8 bytes   nanoseconds since 1970, big endian
+//	retry    uvarint   nanoseconds
+//	topics   uvarint   how many, then each as a string
+//	type, id, key, idempotency key   strings
+//	data     the rest
+//
+// where a string is its length as a uvarint and its bytes. Its key in the bucket is
+// its position in 8 bytes, big endian.
+const recordVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errRecord = errors.New("damaged record")
+
+func appendRecord(b []byte, e *eventlog.Entry) []byte {
+	start := len(b)
+	b = append(b, 0, 0, 0, 0, recordVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
+	b = binary.AppendUvarint(b, uint64(e.Retry))
+	b = binary.AppendUvarint(b, uint64(len(e.Topics)))
+	for _, name := range e.Topics {
+		b = appendString(b, name)
+	}
+	b = appendString(b, e.Type)
+	b = appendString(b, e.ID)
+	b = appendString(b, e.Key)
+	b = appendString(b, e.IdempotencyKey)
+	b = append(b, e.Data...)
+	binary.BigEndian.PutUint32(b[start:], crc32.Checksum(b[start+4:], castagnoli))
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// parseRecord returns the entry at seq without its data, and the data, which is a
+// part of b.
+func parseRecord(seq uint64, b []byte) (e *eventlog.Entry, data []byte, err error) {
+	if len(b) < 13 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+		return nil, nil, fmt.Errorf("%w at position %d: checksum", errRecord, seq)
+	}
+	if b[4] != recordVersion {
+		return nil, nil, fmt.Errorf("%w at position %d: version %d, this program knows %d", errRecord, seq, b[4], recordVersion)
+	}
+	p := parser{b: b[13:]}
+	e = &eventlog.Entry{Seq: seq, Time: time.Unix(0, int64(binary.BigEndian.Uint64(b[5:]))).UTC()}
+	e.Retry = time.Duration(p.uvarint())
+	n := p.uvarint()
+	if n > eventlog.MaxEntryTopics {
+		p.bad = true
+	}
+	for range min(n, eventlog.MaxEntryTopics) {
+		e.Topics = append(e.Topics, p.string())
+	}
+	e.Type, e.ID, e.Key, e.IdempotencyKey = p.string(), p.string(), p.string(), p.string()
+	if p.bad || n == 0 {
+		return nil, nil, fmt.Errorf("%w at position %d: its fields do not fit", errRecord, seq)
+	}
+	return e, p.b, nil
+}
+
+// parseEntry returns the entry with a copy of its data.
+func parseEntry(seq uint64, b []byte) (*eventlog.Entry, error) {
+	e, data, err := parseRecord(seq, b)
+	if err == nil {
+		e.Data = append([]byte(nil), data...)
+	}
+	return e, err
+}
+
+// A parser takes fields off the front of b. After the first that does not fit, bad
+// is true and the rest is empty.
+type parser struct {
+	b   []byte
+	bad bool
+}
+
+func (p *parser) uvarint() uint64 {
+	v, n := binary.Uvarint(p.b)
+	if n <= 0 {
+		p.b, p.bad = nil, true
+		return 0
+	}
+	p.b = p.b[n:]
+	return v
+}
+
+func (p *parser) string() string {
+	n := p.uvarint()
+	if n > uint64(len(p.b)) {
+		p.b, p.bad = nil, true
+		return ""
+	}
+	s := string(p.b[:n])
+	p.b = p.b[n:]
+	return s
+}
+
+func position(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+func number(b []byte) uint64 {
+	if len(b) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}

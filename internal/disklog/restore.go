@@ -1,0 +1,171 @@
+package disklog
+
+import (
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/topic"
+)
+
+// restore fills the index from the file.
+func (l *Log) restore() error {
+	start := time.Now()
+	m, err := l.readMeta()
+	if err != nil {
+		return err
+	}
+	if l.Index, err = eventlog.NewIndex(l.options.History, m.epoch, l, l.options.HotBytes); err != nil {
+		return err
+	}
+	n := 0
+	err = l.db.View(func(tx *bbolt.Tx) error {
+		if n, err = l.restoreEntries(tx); err != nil {
+			return err
+		}
+		if err := l.restoreKeys(tx); err != nil {
+			return err
+		}
+		l.restoreValues(tx)
+		return l.restoreTopics(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("disklog: read the log: %w", err)
+	}
+	if err := l.restoreHead(m); err != nil {
+		return err
+	}
+	l.options.Logger.Info("log opened", "entries", n, "head", l.seq, "clean", m.reserved == 0, "took", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// meta is the content of the meta bucket.
+type meta struct {
+	epoch                                       string
+	head, reserved, forgotten, interval, memory uint64
+}
+
+func (l *Log) readMeta() (m meta, err error) {
+	err = l.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(metaBucket)
+		m.epoch = string(b.Get(epochKey))
+		for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten, &weakKey: &m.interval, &memoryKey: &m.memory} {
+			*n = number(b.Get(*key))
+		}
+		return nil
+	})
+	return m, err
+}
+
+// restoreEntries puts all entries into the index, the newest with their data.
+func (l *Log) restoreEntries(tx *bbolt.Tx) (n int, err error) {
+	b := tx.Bucket(entriesBucket)
+	hot := l.firstHot(b)
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		seq := number(k)
+		e, data, err := parseRecord(seq, v)
+		if err != nil {
+			return n, err
+		}
+		if seq >= hot {
+			e.Data = append([]byte{}, data...)
+		}
+		l.Restore(e, len(data))
+		l.seq, l.last = seq, max(l.last, e.Time.UnixNano())
+		n++
+	}
+	return n, nil
+}
+
+// firstHot is the position from which on data is to be in memory.
+func (l *Log) firstHot(b *bbolt.Bucket) uint64 {
+	c := b.Cursor()
+	left := l.options.HotBytes
+	hot := uint64(1)
+	for k, v := c.Last(); k != nil; k, v = c.Prev() {
+		if left -= int64(len(v)) + 384; left < 0 {
+			break
+		}
+		hot = number(k)
+	}
+	return hot
+}
+
+func (l *Log) restoreKeys(tx *bbolt.Tx) error {
+	return tx.Bucket(keysBucket).ForEach(func(k, v []byte) error {
+		if len(v) < 8 {
+			return fmt.Errorf("%w: idempotency key of position %d", errRecord, number(k))
+		}
+		l.RestoreKey(string(v[8:]), number(k), time.Unix(0, int64(number(v))))
+		return nil
+	})
+}
+
+func (l *Log) restoreValues(tx *bbolt.Tx) {
+	var puts []eventlog.Put
+	_ = tx.Bucket(valuesBucket).ForEach(func(k, v []byte) error {
+		puts = append(puts, eventlog.Put{Key: string(k[1:]), Value: append([]byte{}, v...)})
+		return nil
+	})
+	l.RestoreValues(puts)
+}
+
+func (l *Log) restoreTopics(tx *bbolt.Tx) error {
+	return tx.Bucket(topicsBucket).ForEach(func(k, v []byte) error {
+		gone, forgot := topicRow(v)
+		// A topic gives entries up in order: with the one at gone, all before it,
+		// also those that other topics still keep.
+		l.RestoreTopic(string(k), gone, max(gone, forgot))
+		return nil
+	})
+}
+
+// restoreHead sets the position from which to go on, and what may have been lost:
+// after a crash, everything up to the last reserved position that was not yet to be
+// on the disk; in any case, what was only in memory.
+func (l *Log) restoreHead(m meta) error {
+	l.seq = max(l.seq, m.head)
+	if m.reserved > 0 {
+		l.seq = max(l.seq, m.reserved)
+		m.interval, m.memory = l.seq, l.seq
+		err := l.db.Update(func(tx *bbolt.Tx) error {
+			t := transaction{tx: tx}
+			t.putMeta(headKey, l.seq)
+			t.putMeta(reservedKey, 0)
+			t.putMeta(weakKey, m.interval)
+			t.putMeta(memoryKey, m.memory)
+			return t.err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.RestoreHead(l.seq, m.forgotten)
+	l.RestoreLoss(max(m.interval, m.memory), func(pattern string) uint64 { return l.options.lost(pattern, m.interval, m.memory) })
+	return nil
+}
+
+// lost is up to where topics that match a pattern may have lost messages, given
+// that up to which those of each durability may have. It is too high if a rule that
+// the pattern touches gives way to an earlier one.
+func (o *Options) lost(pattern string, interval, memory uint64) uint64 {
+	of := func(d Durability) uint64 { return [...]uint64{Interval: interval, Memory: memory}[d] }
+	if !topic.IsPattern(pattern) {
+		return of(o.durability(pattern))
+	}
+	lost := of(o.Durability)
+	for _, r := range o.Rules {
+		if topic.Overlap(r.Pattern, pattern) {
+			lost = max(lost, of(r.Durability))
+		}
+	}
+	for _, r := range o.History.Rules {
+		if r.Retention.MaxEntries < 0 && topic.Overlap(r.Pattern, pattern) {
+			lost = max(lost, memory)
+		}
+	}
+	return lost
+}

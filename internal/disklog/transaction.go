@@ -1,0 +1,158 @@
+package disklog
+
+import (
+	"math"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/weirstream/weir/eventlog"
+)
+
+// store writes the entries behind and those of g in one transaction, and deletes
+// some of what is no longer kept. It returns after fsync.
+func (w *writer) store(g *group) error {
+	start := time.Now()
+	limit := max(buryAtLeast, 2*(len(w.behind)+len(g.entries)))
+	if len(g.forget) > 0 {
+		limit = math.MaxInt // deleted means deleted
+	}
+	dead, topics := w.log.graves.take(limit)
+	reserved := w.reserved
+	if g.weak && w.seq > reserved {
+		reserved = w.seq + reserve
+	}
+	err := w.log.db.Update(func(tx *bbolt.Tx) error {
+		t := transaction{tx: tx, entries: tx.Bucket(entriesBucket), topics: tx.Bucket(topicsBucket), keys: tx.Bucket(keysBucket)}
+		t.entries.FillPercent = 0.95 // they come in order
+		t.keys.FillPercent = 0.95
+		t.putEntries(w, w.behind)
+		t.putEntries(w, g.entries)
+		t.putValues(g.puts)
+		t.forget(g.forget, w.seq)
+		t.expireKeys(w.last - int64(w.log.options.History.KeyWindow))
+		t.bury(dead, topics)
+		t.putMeta(headKey, w.seq)
+		t.putMeta(reservedKey, reserved)
+		t.putMeta(forgottenKey, w.log.Forgotten())
+		return t.err
+	})
+	if err != nil {
+		w.log.graves.putBack(dead, topics)
+		return err
+	}
+	w.reserved = reserved
+	w.lastSync.Store(int64(time.Since(start)))
+	w.caughtUp()
+	return nil
+}
+
+// A transaction writes to the buckets. After the first error, which it keeps, it
+// does nothing.
+type transaction struct {
+	tx                    *bbolt.Tx
+	entries, topics, keys *bbolt.Bucket
+	err                   error
+}
+
+func (t *transaction) put(b *bbolt.Bucket, key, value []byte) {
+	if t.err == nil {
+		t.err = b.Put(key, value)
+	}
+}
+
+func (t *transaction) delete(b *bbolt.Bucket, key []byte) {
+	if t.err == nil {
+		t.err = b.Delete(key)
+	}
+}
+
+func (t *transaction) putMeta(key []byte, n uint64) { t.put(t.tx.Bucket(metaBucket), key, position(n)) }
+
+// putEntries stores entries. The transaction holds on to the values until its end,
+// so each record is a slice of its own.
+func (t *transaction) putEntries(w *writer, es []*eventlog.Entry) {
+	for _, e := range es {
+		w.record = appendRecord(w.record[:0], e)
+		key := position(e.Seq)
+		t.put(t.entries, key, append([]byte(nil), w.record...))
+		if e.IdempotencyKey != "" {
+			t.put(t.keys, key, append(position(uint64(e.Time.UnixNano())), e.IdempotencyKey...))
+		}
+	}
+}
+
+// putValues stores values under "v" and their key, because a key cannot be empty.
+func (t *transaction) putValues(puts []eventlog.Put) {
+	b := t.tx.Bucket(valuesBucket)
+	for _, p := range puts {
+		key := append([]byte("v"), p.Key...)
+		if p.Value == nil {
+			t.delete(b, key)
+		} else {
+			t.put(b, key, p.Value)
+		}
+	}
+}
+
+// forget notes that topics have nothing up to seq, also if other topics still keep
+// some of it.
+func (t *transaction) forget(names []string, seq uint64) {
+	for _, name := range names {
+		gone, _ := topicRow(t.topics.Get([]byte(name)))
+		t.putTopic(name, gone, seq)
+	}
+}
+
+func (t *transaction) putTopic(name string, gone, forgot uint64) {
+	t.put(t.topics, []byte(name), append(position(gone), position(forgot)...))
+}
+
+func topicRow(v []byte) (gone, forgot uint64) {
+	if len(v) < 16 {
+		return 0, 0
+	}
+	return number(v), number(v[8:])
+}
+
+// bury deletes entries, and rows of topics, and remembers what topics have lost.
+func (t *transaction) bury(dead []uint64, topics map[string]struct{}) {
+	for name := range topics {
+		t.delete(t.topics, []byte(name))
+	}
+	gone := make(map[string]uint64)
+	for _, seq := range dead {
+		key := position(seq)
+		if e, _, err := parseRecord(seq, t.entries.Get(key)); err == nil {
+			for _, name := range e.Topics {
+				gone[name] = max(gone[name], seq)
+			}
+		}
+		t.delete(t.entries, key)
+	}
+	for name, seq := range gone {
+		before, forgot := topicRow(t.topics.Get([]byte(name)))
+		t.putTopic(name, max(before, seq), forgot)
+	}
+}
+
+// expireKeys deletes idempotency keys of entries from before a time.
+func (t *transaction) expireKeys(before int64) {
+	c := t.keys.Cursor()
+	for k, v := c.First(); k != nil && t.err == nil && int64(number(v)) < before; k, v = c.First() {
+		t.err = c.Delete()
+	}
+}
+
+// sign notes a clean end: nothing was lost but what was only to be in memory.
+func (w *writer) sign() error {
+	return w.log.db.Update(func(tx *bbolt.Tx) error {
+		t := transaction{tx: tx}
+		t.putMeta(headKey, w.seq)
+		t.putMeta(reservedKey, 0)
+		if w.memory > 0 {
+			t.putMeta(memoryKey, w.memory)
+		}
+		return t.err
+	})
+}
