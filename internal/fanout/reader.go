@@ -10,9 +10,6 @@ import (
 // pullLimit bounds what one reader holds on to while it catches up.
 var pullLimit = eventlog.Limit{Entries: 64, Bytes: 64 << 10}
 
-// latestPages bounds how much of the log a reader of policy Latest skims at once.
-const latestPages = 64
-
 // A reader is one connection's place in the log. It is the connection's source.
 type reader struct {
 	conn   *loop.Conn
@@ -25,6 +22,9 @@ type reader struct {
 	policy Policy
 	slow   Slow
 	lagged bool // has been stalled since it was last live
+
+	waiting bool   // for a page that is being fetched
+	fetched *fetch // that page, when it has come
 }
 
 // leave takes the reader out of the live ones; it has everything up to cursor.
@@ -35,12 +35,20 @@ func (r *reader) leave(cursor uint64) {
 	r.lagged = true
 }
 
-// Stalled implements [loop.Source].
+// Stalled implements [loop.Source]. What is queued and has not begun to leave is
+// given back to the log, so that a stuck client holds on to one frame only.
 func (r *reader) Stalled() {
+	t := r.group.table
 	if r.index >= 0 {
-		r.leave(r.group.table.pos)
+		r.leave(t.pos)
 	}
 	r.lagged = true
+	left := r.conn.Queued()
+	if t.pulled.reader == r && left > 1 && left <= len(t.pulled.seqs) {
+		seqs := t.pulled.seqs
+		r.cursor = seqs[len(seqs)-left]
+		t.count(1-left, -r.conn.Truncate(1))
+	}
 }
 
 // Refill implements [loop.Source]: it pulls what comes next from the log, or
@@ -52,10 +60,38 @@ func (r *reader) Refill(c *loop.Conn) bool {
 		}
 		return false
 	}
-	if r.slow == Latest && r.lagged {
-		return r.pullLatest(c)
+	page, ok := r.next(c)
+	return ok && r.pull(c, page)
+}
+
+// next returns the page after the cursor. It is false if the page is being fetched,
+// and if the connection had to be ended.
+func (r *reader) next(c *loop.Conn) (page eventlog.Page, ok bool) {
+	var err error
+	switch {
+	case r.fetched != nil:
+		page, err = r.fetched.page, r.fetched.err
+		r.waiting, r.fetched = false, nil
+	case r.waiting:
+		return page, false
+	default:
+		t := r.group.table
+		q := query{r.group.selector, r.cursor, t.pos, r.slow == Latest && r.lagged}
+		if page, ok, err = q.run(t.readNow); !ok && err == nil {
+			r.waiting = true
+			t.fetcher.get(&fetch{reader: r, query: q})
+			return page, false
+		}
 	}
-	return r.pull(c)
+	switch {
+	case err != nil:
+		c.End(loop.Shutdown) // the log is closed: the reader should come back elsewhere
+		return page, false
+	case page.Lost > r.told && r.slow == Cut:
+		c.End(loop.TooSlow)
+		return page, false
+	}
+	return page, true
 }
 
 // goLive makes the reader live if it has everything that was dispatched.
@@ -66,21 +102,21 @@ func (r *reader) goLive() bool {
 	}
 	r.group.join(r)
 	t.behind.Add(-1)
+	if t.pulled.reader == r {
+		t.pulled.reader = nil
+	}
 	r.lagged = false
 	return true
 }
 
-// pull enqueues the next page.
-func (r *reader) pull(c *loop.Conn) bool {
-	page, ok := r.page(c, pullLimit)
-	if !ok {
-		return false
+// pull enqueues a page.
+func (r *reader) pull(c *loop.Conn, page eventlog.Page) bool {
+	if r.slow == Latest && r.lagged {
+		r.told = max(r.told, page.Lost) // it asked for the newest only
 	}
 	told := r.tell(c, page)
 	if r.cursor < page.Next {
-		for _, e := range page.Entries {
-			r.enqueue(c, e)
-		}
+		r.enqueue(c, page.Entries)
 		r.cursor = page.Next
 	}
 	if !told && len(page.Entries) == 0 {
@@ -88,20 +124,6 @@ func (r *reader) pull(c *loop.Conn) bool {
 		return false
 	}
 	return true
-}
-
-// page reads on from the cursor. It is false if the connection had to be ended.
-func (r *reader) page(c *loop.Conn, lim eventlog.Limit) (eventlog.Page, bool) {
-	page, err := r.group.table.read(r.group, r.cursor, lim)
-	if err != nil {
-		c.End(loop.Shutdown) // the log is closed: the reader should come back elsewhere
-		return page, false
-	}
-	if page.Lost > r.told && r.slow == Cut {
-		c.End(loop.TooSlow)
-		return page, false
-	}
-	return page, true
 }
 
 // tell enqueues a gap notice if messages were lost that the reader does not know
@@ -125,47 +147,15 @@ func (r *reader) tell(c *loop.Conn, page eventlog.Page) bool {
 	return true
 }
 
-// pullLatest skims what the reader missed and enqueues only the newest message of
-// each topic and key, in log order.
-func (r *reader) pullLatest(c *loop.Conn) bool {
-	newest := make(map[[2]string]int)
-	var entries []*eventlog.Entry
-	sent := false
-	for range latestPages {
-		page, ok := r.page(c, eventlog.Limit{})
-		if !ok {
-			return false
-		}
-		r.told = max(r.told, page.Lost) // it asked for the newest only
-		for _, e := range page.Entries {
-			key := [2]string{e.Topics[0], e.Key}
-			if i, ok := newest[key]; ok {
-				entries[i] = nil
-			}
-			newest[key] = len(entries)
-			entries = append(entries, e)
-		}
-		if r.cursor = page.Next; r.cursor >= r.group.table.pos {
-			break
-		}
-	}
-	for _, e := range entries {
-		if e != nil {
-			r.enqueue(c, e)
-			sent = true
-		}
-	}
-	if !sent {
-		c.Kick()
-	}
-	return sent
-}
-
-func (r *reader) enqueue(c *loop.Conn, e *eventlog.Entry) {
+func (r *reader) enqueue(c *loop.Conn, es []*eventlog.Entry) {
 	t, key := r.group.table, r.group.key
-	frame := t.enc.Frame(e, key.form, key.framed)
-	c.Enqueue(frame)
-	t.count(1, len(frame))
+	t.pulled.reader, t.pulled.seqs = r, t.pulled.seqs[:0]
+	for _, e := range es {
+		frame := t.enc.Frame(e, key.form, key.framed)
+		c.Enqueue(frame)
+		t.count(1, len(frame))
+		t.pulled.seqs = append(t.pulled.seqs, e.Seq)
+	}
 }
 
 // framed returns a frame of this reader's own.

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +25,8 @@ type Table struct {
 	log  eventlog.Log
 	enc  *Encoder
 
+	fetcher fetcher
+
 	// Any goroutine.
 	readers   atomic.Int64
 	next      atomic.Uint64 // number of the next entry of the feed; stored by the loop
@@ -45,7 +46,15 @@ type Table struct {
 	writes int             // since the loop last let others run
 	buf    []byte          // scratch: the frames of one step for one group
 	ends   []int           // scratch: where each frame of buf ends
+	pulled pulled          // what was last pulled from the log
 	idle   bool            // no readers: position is not kept up to date
+}
+
+// pulled is the page that was enqueued last: while nobody else has pulled, the end of
+// its reader's queue is the end of seqs.
+type pulled struct {
+	reader *reader
+	seqs   []uint64
 }
 
 // NewTable returns the table of a loop. The loop must AddTable it.
@@ -269,9 +278,12 @@ func (t *Table) left() {
 	}
 }
 
-// read asks the log for what a reader at `after` has yet to get.
-func (t *Table) read(g *group, after uint64, lim eventlog.Limit) (eventlog.Page, error) {
-	return t.log.Read(context.Background(), g.selector, after, t.pos, lim)
+// readNow reads what the log has in memory.
+func (t *Table) readNow(sel *eventlog.Selector, after, upTo uint64, lim eventlog.Limit) (eventlog.Page, bool, error) {
+	if log, ok := t.log.(nowReader); ok {
+		return log.ReadNow(sel, after, upTo, lim)
+	}
+	return eventlog.Page{}, false, nil
 }
 
 func (t *Table) now() time.Duration { return t.loop.Now() }

@@ -97,6 +97,7 @@ type Conn struct {
 	queued    bool // is in loop.ready
 	tailed    bool // the last bytes are queued
 	closed    bool
+	posted    bool     // posted frames are, or have been, in the queue since it was last empty
 	ending    Reason   // send the rest, then close for this reason
 	farewell  *[]byte  // the owner's last words, while ending
 	queue     [][]byte // frames to send; queue[0] from offset on
@@ -188,6 +189,25 @@ func (c *Conn) Source() Source { return c.source }
 
 // Enqueue adds a shared frame to the queue. It is called by Refill.
 func (c *Conn) Enqueue(frame []byte) { c.queue = append(c.queue, frame) }
+
+// Queued returns how many frames wait, the first of which may have left in part.
+// It is 0 if posted frames are among them. On the loop.
+func (c *Conn) Queued() int {
+	if c.posted {
+		return 0
+	}
+	return len(c.queue)
+}
+
+// Truncate drops all but the first n frames that wait, and returns how many bytes
+// they have. It is called by Stalled, after Queued.
+func (c *Conn) Truncate(n int) (bytes int) {
+	for _, frame := range c.queue[n:] {
+		bytes += len(frame)
+	}
+	c.queue = append([][]byte(nil), c.queue[:n]...)
+	return bytes
+}
 
 // Stalled reports whether the socket is full. On the loop.
 func (c *Conn) Stalled() bool { return c.stalled }

@@ -48,6 +48,7 @@ func (l *Loop) send(c *Conn, frame []byte) {
 	}
 	c.queue = append(c.queue, frame)
 	c.private += int64(len(frame))
+	c.posted = true
 	l.makeReady(c)
 }
 
@@ -154,7 +155,7 @@ func (c *Conn) consume(n int) {
 		done++
 	}
 	if done == len(c.queue) {
-		c.queue = nil
+		c.queue, c.posted = nil, false
 		return
 	}
 	clear(c.queue[:done])
