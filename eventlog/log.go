@@ -29,7 +29,8 @@ var (
 	ErrClosed = errors.New("eventlog: closed")
 	ErrTopic  = errors.New("eventlog: bad topic")
 	ErrID     = errors.New("eventlog: bad id")
-	ErrFull   = errors.New("eventlog: full")
+	ErrFull   = errors.New("eventlog: full")   // nothing was stored; it may work later
+	ErrFailed = errors.New("eventlog: failed") // what stores the log is broken; nothing can be stored any more
 )
 
 const (

@@ -86,6 +86,8 @@ var (
 	ErrID       = errors.New("hub: bad event ID")
 	ErrType     = errors.New("hub: bad event type")
 	ErrTooLarge = errors.New("hub: too large")
+	ErrFull     = eventlog.ErrFull
+	ErrFailed   = eventlog.ErrFailed
 	ErrTaken    = errors.New("hub: the stream follows topics already")
 )
 

@@ -119,7 +119,10 @@ func (r *row) writeTemplate(b *strings.Builder, indent, key string) {
 		fmt.Fprintf(b, "%s# (%s)\n", indent, r.Limits)
 	}
 	value := r.Default
-	if value == "" {
+	switch {
+	case value == "" && r.Kind == "text":
+		value = `""`
+	case value == "":
 		value = "[]"
 	}
 	fmt.Fprintf(b, "%s#%s: %s\n", indent, key, value)

@@ -130,7 +130,13 @@ func (r *row) assign(texts []string, from Origin) []error {
 func (t *table) finish() (errs []error) {
 	s := t.settings
 	for _, d := range t.drafts {
-		s.History.Topics = append(s.History.Topics, d.rule(&s.History))
+		s.History.Topics = append(s.History.Topics, d.rule(s))
+	}
+	if s.History.TotalBytes == 0 {
+		s.History.TotalBytes = 256 * mebi
+		if s.Data != "" {
+			s.History.TotalBytes = 8 * gibi
+		}
 	}
 	for _, l := range s.Listen {
 		if !s.Open && !l.Loopback() {

@@ -144,6 +144,13 @@ func (t *table) flag(p *bool, name string, value bool, help string) {
 		parseBool, strconv.FormatBool, func(v bool) any { return v })
 }
 
+// text adds a row whose value is any text that check accepts.
+func (t *table) text(p *string, name, value string, check func(string) error, help string) {
+	same := func(text string) string { return text }
+	scalar(t, p, value, Row{Name: name, Kind: "text", Help: help},
+		func(text string) (string, error) { return text, check(text) }, same, func(v string) any { return v })
+}
+
 func (t *table) choice(p *string, name, value string, choices []string, help string) {
 	scalar(t, p, value, Row{Name: name, Kind: "text", Choices: choices, Limits: strings.Join(choices, ", "), Help: help},
 		func(text string) (string, error) { return parseChoice(text, choices) },

@@ -17,11 +17,13 @@ type ruleDraft struct {
 	maxMessages *int
 	maxAge      *time.Duration
 	maxBytes    *int64
+	durability  *string
 }
 
 // rule fills what was left out from the values for all other topics.
-func (d ruleDraft) rule(h *History) TopicRule {
-	r := TopicRule{Topic: d.topic, MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes}
+func (d ruleDraft) rule(s *Settings) TopicRule {
+	h := &s.History
+	r := TopicRule{Topic: d.topic, MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes, Durability: s.Disk.Durability}
 	if d.maxMessages != nil {
 		r.MaxMessages = *d.maxMessages
 	}
@@ -30,6 +32,9 @@ func (d ruleDraft) rule(h *History) TopicRule {
 	}
 	if d.maxBytes != nil {
 		r.MaxBytes = *d.maxBytes
+	}
+	if d.durability != nil {
+		r.Durability = *d.durability
 	}
 	return r
 }
@@ -71,6 +76,7 @@ func (f *file) rule(key string, n ast.Node) (d ruleDraft, errs []error) {
 		"max-messages": optional(&d.maxMessages, func(s string) (int, error) { return parseNumber(s, maxMessages) }),
 		"max-age":      optional(&d.maxAge, func(s string) (time.Duration, error) { return parseDuration(s, maxAge) }),
 		"max-bytes":    optional(&d.maxBytes, func(s string) (int64, error) { return parseSize(s, maxBytes) }),
+		"durability":   optional(&d.durability, func(s string) (string, error) { return parseChoice(s, durabilities) }),
 	})
 	if len(errs) == 0 && d.topic == "" {
 		errs = []error{f.fault(n, key, "has no topic: add topic: NAME or a pattern")}
@@ -89,7 +95,7 @@ func optional[T any](p **T, parse func(string) (T, error)) func(string) error {
 func showRules(rules []TopicRule) string {
 	texts := make([]string, len(rules))
 	for i, r := range rules {
-		texts[i] = fmt.Sprintf("%s (%d, %s, %s)", r.Topic, r.MaxMessages, FormatDuration(r.MaxAge), FormatSize(r.MaxBytes))
+		texts[i] = fmt.Sprintf("%s (%d, %s, %s, %s)", r.Topic, r.MaxMessages, FormatDuration(r.MaxAge), FormatSize(r.MaxBytes), r.Durability)
 	}
 	return strings.Join(texts, ",")
 }
@@ -102,6 +108,7 @@ func jsonRules(rules []TopicRule) any {
 			"max-messages": strconv.Itoa(r.MaxMessages),
 			"max-age":      FormatDuration(r.MaxAge),
 			"max-bytes":    FormatSize(r.MaxBytes),
+			"durability":   r.Durability,
 		}
 	}
 	return list

@@ -25,6 +25,8 @@ type Settings struct {
 	Stream  Stream
 	Hub     Hub
 	History History
+	Data    string // directory of the log; "": in memory only
+	Disk    Disk
 	HTTP    HTTP
 	CORS    CORS
 	Drain   Drain
@@ -54,9 +56,12 @@ type History struct {
 	MaxMessages int           // per topic
 	MaxAge      time.Duration // per topic
 	MaxBytes    int64         // per topic, of data
-	TotalBytes  int64         // of the whole log; always limits
+	TotalBytes  int64         // of the whole log; 0: 256 MiB in memory, 8 GiB on disk
 	MaxTopics   int           // known at once
-	Topics      []TopicRule   // the first rule that matches a topic replaces the three values above
+	Topics      []TopicRule   // the first rule that matches a topic replaces the first three values
+
+	IdempotencyWindow time.Duration // for which idempotency keys are remembered
+	IdempotencyKeys   int           // remembered at most
 }
 
 // A TopicRule is the retention of the topics that match a pattern. Values the
@@ -66,6 +71,14 @@ type TopicRule struct {
 	MaxMessages int
 	MaxAge      time.Duration
 	MaxBytes    int64
+	Durability  string // as in [Disk]
+}
+
+// Disk says how a log on disk works.
+type Disk struct {
+	Durability string        // "always", "interval" or "memory": what must have happened before a message is acknowledged
+	Interval   time.Duration // within which "interval" is on the disk
+	Memory     int64         // bytes of the newest messages that stay in memory
 }
 
 // HTTP bounds what a client may do before its request is understood.

@@ -13,6 +13,9 @@ func (t *table) declare(s *Settings) {
 	t.flag(&s.Page, "page", true,
 		"serve the page at / and its demos")
 
+	t.text(&s.Data, "data", "", func(string) error { return nil },
+		"directory in which messages are kept over restarts; empty keeps them in memory only")
+
 	t.group("stream", "Streams", "One open response.")
 	t.duration(&s.Stream.Heartbeat, "stream.heartbeat", 20*time.Second, within[time.Duration]{time.Second, time.Hour, orZero},
 		"silence before a heartbeat is sent; 0 sends none")
@@ -42,12 +45,24 @@ func (t *table) declare(s *Settings) {
 		"age of the oldest message kept per topic; 0 is no limit")
 	t.size(&s.History.MaxBytes, "history.max-bytes", 16*mebi, maxBytes,
 		"bytes of data kept per topic; 0 is no limit")
-	t.size(&s.History.TotalBytes, "history.total-bytes", 256*mebi, within[int64]{64 * kibi, 1 * tebi, noZero},
-		"bytes kept in the whole log, data and overhead")
+	t.size(&s.History.TotalBytes, "history.total-bytes", 0, within[int64]{64 * kibi, 1 * tebi, orZero},
+		"bytes kept in the whole log, data and overhead; 0 is 256MiB in memory and 8GiB with --data")
 	t.number(&s.History.MaxTopics, "history.max-topics", 100_000, within[int]{1, 10_000_000, noZero},
 		"topics known at once, about 1 KiB each without messages; the one idle for longest makes room for a new one")
+	t.duration(&s.History.IdempotencyWindow, "history.idempotency-window", 10*time.Minute, within[time.Duration]{time.Second, 30 * day, noZero},
+		"time for which a message that is sent again with its idempotency key is not stored again")
+	t.number(&s.History.IdempotencyKeys, "history.idempotency-keys", 1_000_000, within[int]{1, 100_000_000, noZero},
+		"idempotency keys remembered at most, about 150 bytes each; the oldest makes room for a new one")
 	t.rules(&s.History.Topics, "history.topics",
-		"rules {topic: PATTERN, max-messages:, max-age:, max-bytes:} for some topics; the first that matches counts, and what it leaves out is taken from above")
+		"rules {topic: PATTERN, max-messages:, max-age:, max-bytes:, durability:} for some topics; the first that matches counts, and what it leaves out is taken from above and from disk.durability")
+
+	t.group("disk", "History on disk", "With --data.")
+	t.choice(&s.Disk.Durability, "disk.durability", "always", durabilities,
+		"a message is acknowledged when it is on the disk (fsync), at once and on the disk within disk.interval, or at once and never on the disk")
+	t.duration(&s.Disk.Interval, "disk.interval", 100*time.Millisecond, within[time.Duration]{time.Millisecond, time.Minute, noZero},
+		"time within which messages of durability interval are on the disk")
+	t.size(&s.Disk.Memory, "disk.memory", 64*mebi, within[int64]{1 * mebi, 1 * tebi, noZero},
+		"bytes of the newest messages that stay in memory, with overhead; older ones are read from the disk")
 
 	t.group("http", "HTTP", "Limits that hold before a request is understood.")
 	t.duration(&s.HTTP.HeaderTimeout, "http.header-timeout", 10*time.Second, within[time.Duration]{time.Second, 10 * time.Minute, noZero},
@@ -81,4 +96,6 @@ var (
 	maxMessages = within[int]{-1, 100_000_000, orZero}
 	maxAge      = within[time.Duration]{time.Second, 10 * 365 * day, orZero}
 	maxBytes    = within[int64]{1 * kibi, 1 * tebi, orZero}
+
+	durabilities = []string{"always", "interval", "memory"}
 )

@@ -20,8 +20,8 @@ var (
 	// ErrNoSpace means that the disk is full. Nothing was stored; readers go on, and
 	// publishing works again when there is room. It wraps [eventlog.ErrFull].
 	ErrNoSpace = fmt.Errorf("%w: no space left on the disk", eventlog.ErrFull)
-	// ErrFailed means that the disk has failed before. It stays so.
-	ErrFailed = errors.New("disklog: the disk has failed")
+	// ErrFailed means that the disk has failed. It stays so. It wraps [eventlog.ErrFailed].
+	ErrFailed = fmt.Errorf("%w: the disk does not store what it is given", eventlog.ErrFailed)
 )
 
 // queueLimit is how many calls of Append may wait for the writer. More wait for a

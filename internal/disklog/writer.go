@@ -195,11 +195,11 @@ func (w *writer) mustStore(g *group) bool {
 func (w *writer) failure(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 		w.log.options.Logger.Error("the disk is full: publishing is refused", "error", err)
-		return fmt.Errorf("%w: %v", ErrNoSpace, err)
+		return ErrNoSpace
 	}
-	w.failed = fmt.Errorf("%w: %v", ErrFailed, err)
+	w.failed = ErrFailed
 	w.log.options.Logger.Error("the disk has failed: nothing can be published until the server is restarted", "error", err)
-	w.log.options.Failed(w.failed)
+	w.log.options.Failed(fmt.Errorf("%w: %w", ErrFailed, err))
 	return w.failed
 }
 

@@ -10,9 +10,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -35,6 +35,7 @@ type Server struct {
 	native   *native.Handler
 	page     http.Handler // nil: no page
 	traffic  traffic
+	broken   chan error // capacity 1: the log has failed
 
 	listeners  []bound
 	background sync.WaitGroup
@@ -49,16 +50,20 @@ type bound struct {
 
 // New builds the parts. It binds nothing and starts nothing.
 func New(s *config.Settings, log *slog.Logger) (*Server, error) {
-	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0)}
+	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0), broken: make(chan error, 1)}
 	streams := streamOptions(s, srv.engine, log)
-	h, err := hub.New(hubOptions(s, streams))
+	store, err := openLog(s, log, func(err error) { srv.broken <- err })
 	if err != nil {
 		return nil, err
+	}
+	h, err := hub.New(hubOptions(s, store, streams))
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
 	}
 	srv.hub = h
 	srv.native = native.New(h, native.Options{
 		MaxBytes: int(s.Hub.MaxMessage),
-		Adopt:    true, // publishing to the log in memory does not block
+		Adopt:    s.Data == "", // publishing to a log in memory does not block
 		Idle:     s.HTTP.IdleTimeout,
 		Served:   func() { srv.traffic.requests.Add(1) },
 	})
@@ -81,36 +86,18 @@ func streamOptions(s *config.Settings, e *stream.Engine, log *slog.Logger) strea
 		Heartbeat: off(s.Stream.Heartbeat), Retry: off(s.Stream.Retry), MaxAge: s.Stream.MaxAge,
 		Buffer: int(s.Stream.Buffer), UserTimeout: off(s.Stream.UserTimeout),
 		AllowOrigins: s.CORS.Origins, AllowCredentials: s.CORS.Credentials,
-		Linger: s.Drain.Timeout, Engine: e, Log: log,
+		Linger: s.Drain.Timeout + time.Second, // a drain cuts what does not end itself, and says so
+		Engine: e, Log: log,
 	}
 }
 
-func hubOptions(s *config.Settings, streams stream.Options) hub.Options {
+func hubOptions(s *config.Settings, log eventlog.Log, streams stream.Options) hub.Options {
 	policy, _ := hub.ParsePolicy(s.Hub.Policy) // config knows the words
 	slow, _ := hub.ParseSlow(s.Hub.Slow)
-	o := hub.Options{
-		Stream: streams, Policy: policy, Slow: slow,
+	return hub.Options{
+		Log: log, Stream: streams, Policy: policy, Slow: slow,
 		MaxBytes: int(s.Hub.MaxMessage), MaxTopics: s.Hub.MaxTopicsPerReader,
 	}
-	h := s.History
-	o.History = eventlog.Options{
-		Default:    retention(h.MaxMessages, h.MaxAge, h.MaxBytes),
-		TotalBytes: h.TotalBytes, MaxTopics: h.MaxTopics,
-	}
-	for _, r := range h.Topics {
-		o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: r.Topic, Retention: retention(r.MaxMessages, r.MaxAge, r.MaxBytes)})
-	}
-	o.History.Rules = append(o.History.Rules, eventlog.Rule{Pattern: statsTopic, Retention: eventlog.Retention{MaxEntries: statsKept}})
-	return o
-}
-
-// retention maps settings to package eventlog, where no limit at all would mean
-// the default limits.
-func retention(messages int, age time.Duration, bytes int64) eventlog.Retention {
-	if messages == 0 && age == 0 && bytes == 0 {
-		messages = math.MaxInt
-	}
-	return eventlog.Retention{MaxEntries: messages, MaxAge: age, MaxBytes: bytes}
 }
 
 // Start binds every listener, or none.
@@ -176,6 +163,8 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+		stop()
+	case err = <-s.broken:
 		stop()
 	}
 	s.drain()
