@@ -95,6 +95,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer b.close()
+	where := describe(ctx, o, b) // now: the commit of what is measured
 	all, err := b.measureAll(ctx)
 	if len(all) == 0 {
 		return err
@@ -105,7 +106,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	text := report(describe(ctx, o, b), all, chart != nil, o)
+	text := report(where, all, chart != nil, o)
 	if err := os.WriteFile(o.results, []byte(text), 0o644); err != nil {
 		return err
 	}
