@@ -136,6 +136,9 @@ func (m *Memory) place(e *Entry, size int) {
 
 // put adds r to one of its topics.
 func (m *Memory) put(r *record, q *queue) {
+	if r.state {
+		m.supersede(r, q)
+	}
 	q.put(r)
 	q.leave()
 	m.busy.push(q)

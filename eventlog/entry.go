@@ -14,6 +14,11 @@ type Message struct {
 	Retry  time.Duration // reconnection time to tell readers; 0 for none
 	Data   []byte        // the payload; owned by the log from Append on
 
+	// State means that the message is the value of its key in its topics: they keep it
+	// until the next one of the same key, whatever their retention, and a reader does
+	// not miss the ones before it.
+	State bool
+
 	IdempotencyKey string // a message with a key that was used before is not stored again; "" for none
 }
 

@@ -52,8 +52,13 @@ func (m *Memory) checkQueue(name string, q *queue, holders map[*record]int32) er
 			shared++
 		}
 	}
+	for _, r := range q.shelf() {
+		if holders[r]++; !q.isLatest(r) {
+			return fmt.Errorf("%d is shelved and not the newest of key %q", r.seq, r.key())
+		}
+	}
 	list := &m.busy
-	if q.kept.n == 0 {
+	if q.len() == 0 {
 		list = &m.empty
 	}
 	switch {

@@ -34,6 +34,23 @@ func (f *fifo) pop() *record {
 	return r
 }
 
+// insert is push for an entry that may belong further to the front.
+func (f *fifo) insert(r *record) {
+	f.push(r)
+	for i := f.n - 1; i > 0 && f.at(i-1).seq > r.seq; i-- {
+		f.set(i, f.at(i-1))
+		f.set(i-1, r)
+	}
+}
+
+func (f *fifo) set(i int, r *record) { f.ring[(f.first+i)&(len(f.ring)-1)] = r }
+
+// has reports whether r is in f.
+func (f *fifo) has(r *record) bool {
+	i := f.after(r.seq) - 1
+	return i >= 0 && f.at(i) == r
+}
+
 func (f *fifo) resize(size int) {
 	ring := make([]*record, size)
 	for i := range f.n {

@@ -10,6 +10,10 @@
 // and is found through those topics only. A [Selector] names the topics that a
 // reader wants.
 //
+// A message may be the state of its key: see [Message.State]. A topic keeps the newest
+// of each key beyond its retention, so that a reader who comes back late gets what
+// has changed, and nobody counts the values in between as lost.
+//
 // A log reports loss instead of hiding it: for every selection of topics it
 // knows the highest position that has been trimmed, and [Log.Read] says so when
 // a reader stands before it.

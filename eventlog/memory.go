@@ -54,7 +54,7 @@ type Memory struct {
 	store    Store
 	hot      fifo // entries that the store has and whose data is here, or that are gone
 	hotSize  int64
-	hotBytes int64                     // the most that hotSize may be
+	hotBytes int64                       // the most that hotSize may be
 	weak     func(pattern string) uint64 // up to where topics may have lost messages, nobody knows which
 	weakLost uint64                      // no topic more than this
 }

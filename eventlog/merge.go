@@ -6,7 +6,7 @@ import "slices"
 // zero value has no topics.
 type merge struct {
 	queues [mergeLimit]*queue
-	place  [mergeLimit]int // in queues[i].kept: the next entry forwards; the one before it is next backwards
+	place  [mergeLimit]int // in queues[i]: the next entry forwards; the one before it is next backwards
 	n      int
 	gone   uint64 // highest position that is gone of these topics, or of selected ones that are not known
 }
@@ -28,7 +28,7 @@ func (g *merge) add(q *queue) bool {
 // seek makes the first entry beyond after the next one.
 func (g *merge) seek(after uint64) {
 	for i, q := range g.queues[:g.n] {
-		g.place[i] = q.kept.after(after)
+		g.place[i] = q.after(after)
 	}
 }
 
@@ -36,14 +36,14 @@ func (g *merge) seek(after uint64) {
 func (g *merge) next() *record {
 	var r *record
 	for i, q := range g.queues[:g.n] {
-		if g.place[i] < q.kept.n {
-			if c := q.kept.at(g.place[i]); r == nil || c.seq < r.seq {
+		if g.place[i] < q.len() {
+			if c := q.at(g.place[i]); r == nil || c.seq < r.seq {
 				r = c
 			}
 		}
 	}
 	for i, q := range g.queues[:g.n] {
-		if g.place[i] < q.kept.n && q.kept.at(g.place[i]) == r {
+		if g.place[i] < q.len() && q.at(g.place[i]) == r {
 			g.place[i]++
 		}
 	}
@@ -55,13 +55,13 @@ func (g *merge) prev() *record {
 	var r *record
 	for i, q := range g.queues[:g.n] {
 		if g.place[i] > 0 {
-			if c := q.kept.at(g.place[i] - 1); r == nil || c.seq > r.seq {
+			if c := q.at(g.place[i] - 1); r == nil || c.seq > r.seq {
 				r = c
 			}
 		}
 	}
 	for i, q := range g.queues[:g.n] {
-		if g.place[i] > 0 && q.kept.at(g.place[i]-1) == r {
+		if g.place[i] > 0 && q.at(g.place[i]-1) == r {
 			g.place[i]--
 		}
 	}
@@ -72,7 +72,7 @@ func (g *merge) prev() *record {
 func (g *merge) left() int {
 	n := 0
 	for i, q := range g.queues[:g.n] {
-		n += q.kept.n - g.place[i]
+		n += q.len() - g.place[i]
 	}
 	return n
 }

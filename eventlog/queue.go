@@ -10,6 +10,7 @@ type queue struct {
 	node *node
 
 	kept   fifo
+	state  *state // nil: no state messages
 	bytes  int64  // data of kept
 	shared int    // how many of kept have further topics
 	newest uint64 // position of the last entry ever put in
@@ -82,15 +83,15 @@ func (q *queue) expires() int64 {
 	return at + age
 }
 
-// holds reports whether q keeps r, given that q is a topic of r. Entries leave q
+// holds reports whether q keeps r, given that q is a topic of r. Entries leave kept
 // only at the front, so everything from the front on is there.
 func (q *queue) holds(r *record) bool {
-	return q.kept.n > 0 && q.kept.at(0).seq <= r.seq
+	return q.kept.n > 0 && q.kept.at(0).seq <= r.seq || q.isLatest(r)
 }
 
 // since returns the number of the first kept entry not older than t.
 func (q *queue) since(t int64) int {
-	return searchFromEnd(q.kept.n, func(i int) bool { return q.kept.at(i).at >= t })
+	return searchFromEnd(q.len(), func(i int) bool { return q.at(i).at >= t })
 }
 
 // selected is sel.Match for q's name, which it remembers for the next question.

@@ -177,7 +177,7 @@ func (m *Memory) visible(sel *Selector, s *slot) (held, selected bool) {
 			if q.holds(s.r) {
 				return true, true
 			}
-			selected = true
+			selected = selected || q.parted.has(s.r)
 		}
 	}
 	return false, selected

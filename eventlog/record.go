@@ -10,14 +10,16 @@ type record struct {
 	holders int32 // how many topics keep it
 	several bool  // it has more than one topic
 	stored  bool  // the store has it
+	state   bool  // it is the state of its key
 	entry   *Entry
-	names   *names // nil if entry is never nil, or there is one topic and no chosen ID
+	names   *names // nil if entry is never nil, or there is one topic, no chosen ID and no state
 }
 
 // names are what must be known of some entries even while only the store has them.
 type names struct {
 	topics []string
 	id     string
+	key    string
 }
 
 // newRecord returns the record of e. In a log without a store it is a part of e.
@@ -25,13 +27,13 @@ func (m *Memory) newRecord(e *Entry, size int) *record {
 	r := &e.record
 	if m.store != nil {
 		r = new(record)
-		if len(e.Topics) > 1 || e.ID != "" {
-			r.names = &names{e.Topics, e.ID}
+		if len(e.Topics) > 1 || e.ID != "" || e.State {
+			r.names = &names{e.Topics, e.ID, e.Key}
 		}
 	}
 	*r = record{
 		seq: e.Seq, at: e.Time.UnixNano(), size: int32(size), charge: int32(int(entrySize(e)) - len(e.Data) + size),
-		holders: int32(len(e.Topics)), several: len(e.Topics) > 1, entry: e, names: r.names,
+		holders: int32(len(e.Topics)), several: len(e.Topics) > 1, entry: e, names: r.names, state: e.State,
 	}
 	return r
 }
@@ -53,4 +55,12 @@ func (r *record) id() string {
 		return r.entry.ID
 	}
 	return ""
+}
+
+// key returns the key of a state message.
+func (r *record) key() string {
+	if r.names != nil {
+		return r.names.key
+	}
+	return r.entry.Key
 }

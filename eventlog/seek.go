@@ -58,7 +58,7 @@ func (m *Memory) allBounds() Bounds {
 func (g *merge) overlap() bool {
 	n := 0
 	for _, q := range g.queues[:g.n] {
-		if q.shared > 0 {
+		if _, common := q.size(); common {
 			n++
 		}
 	}
@@ -69,13 +69,15 @@ func (g *merge) overlap() bool {
 func (g *merge) bounds(head uint64) Bounds {
 	b := Bounds{Lost: g.lost(0, head)}
 	for _, q := range g.queues[:g.n] {
-		if q.kept.n == 0 {
+		n := q.len()
+		if n == 0 {
 			continue
 		}
-		b.Entries += q.kept.n
-		b.Bytes += q.bytes
-		b.Newest = max(b.Newest, q.newest)
-		if oldest := q.kept.at(0).seq; b.Oldest == 0 || oldest < b.Oldest {
+		bytes, _ := q.size()
+		b.Entries += n
+		b.Bytes += bytes
+		b.Newest = max(b.Newest, q.at(n-1).seq)
+		if oldest := q.at(0).seq; b.Oldest == 0 || oldest < b.Oldest {
 			b.Oldest = oldest
 		}
 	}
@@ -116,8 +118,8 @@ func (m *Memory) quickSince(sel *Selector, t int64, head uint64) (at uint64, fou
 	}
 	at = head
 	for _, q := range g.queues[:g.n] {
-		if i := q.since(t); i < q.kept.n {
-			at = min(at, q.kept.at(i).seq-1)
+		if i := q.since(t); i < q.len() {
+			at = min(at, q.at(i).seq-1)
 		}
 	}
 	return at, true
@@ -181,7 +183,7 @@ func (l *lookBack) merge(g *merge, scan int) (done bool) {
 	g.seek(l.before - 1)
 	if g.n == 1 {
 		if i := max(0, g.place[0]-l.want); i < g.place[0] {
-			l.found(g.queues[0].kept.at(i).seq)
+			l.found(g.queues[0].at(i).seq)
 		}
 		return true
 	}

@@ -12,8 +12,9 @@ type Store interface {
 	Load(ctx context.Context, seqs []uint64) ([]*Entry, error)
 
 	// Trimmed tells that no topic keeps the entry at seq any more: the store may
-	// delete it. It is called with the index locked, and must not block nor call it.
-	Trimmed(seq uint64)
+	// delete it. If lost is false a newer state has taken its place. It is called
+	// with the index locked, and must not block nor call it.
+	Trimmed(seq uint64, lost bool)
 
 	// Dropped tells that the index knows nothing of a topic any more. It is called
 	// like Trimmed.
@@ -70,15 +71,19 @@ func (x *Index) RestoreKey(key string, seq uint64, at time.Time) {
 	x.receipts.add(key, seq, at.UnixNano(), x.options.MaxKeys)
 }
 
-// RestoreTopic tells that a topic had lost messages up to gone, and was told to
-// forget those up to forgot.
-func (x *Index) RestoreTopic(name string, gone, forgot uint64) {
+// RestoreTopic tells that a topic had given up all entries up to floor but the state of
+// keys, had lost some up to gone, and was told to forget everything up to forgot.
+func (x *Index) RestoreTopic(name string, gone, floor, forgot uint64) {
 	x.mu.Lock()
-	x.topic(name).lose(gone)
-	for done := forgot == 0; !done; {
-		_, done = x.forget(name, forgot)
+	defer x.mu.Unlock()
+	q := x.topic(name)
+	for q.len() > 0 && q.at(0).seq <= forgot {
+		x.drop(q)
 	}
-	x.mu.Unlock()
+	for q.kept.n > 0 && q.kept.at(0).seq <= floor {
+		x.trim(q)
+	}
+	q.lose(gone)
 }
 
 // RestoreHead makes head the position of the newest entry ever. Topics that are not
@@ -181,7 +186,7 @@ func (x *Index) Stored(es []*Entry) {
 func (m *Memory) stored(seq uint64, hot bool) {
 	s := m.order.find(seq)
 	if s == nil { // no topic keeps it: not from the start, or not any more
-		m.store.Trimmed(seq)
+		m.store.Trimmed(seq, true)
 		return
 	}
 	s.r.stored = true
@@ -238,12 +243,12 @@ func (m *Memory) cool(r *record) {
 }
 
 // release lets go of everything that r, which no topic keeps, holds on to.
-func (m *Memory) release(r *record) {
+func (m *Memory) release(r *record, lost bool) {
 	if m.store == nil {
 		return
 	}
 	if r.stored {
-		m.store.Trimmed(r.seq)
+		m.store.Trimmed(r.seq, lost)
 		r.entry = nil
 	}
 	for m.hot.n > 0 && m.hot.at(0).holders == 0 {

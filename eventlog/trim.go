@@ -35,56 +35,95 @@ func (m *Memory) Forget(name string) int {
 	return n
 }
 
-// forget drops up to limits.sweep entries of a topic and reports whether it got
-// through.
+// forget drops up to limits.sweep entries of a topic, state as well, and reports
+// whether it got through.
 func (m *Memory) forget(name string, upTo uint64) (n int, done bool) {
 	q := m.topics[name]
 	if q == nil {
 		return 0, true
 	}
-	for q.kept.n > 0 && q.kept.at(0).seq <= upTo {
+	for q.len() > 0 && q.at(0).seq <= upTo {
 		if n == m.limits.sweep {
 			return n, false
 		}
-		m.trim(q)
+		m.drop(q)
 		n++
 	}
 	return n, true
 }
 
-// trim takes the oldest entry out of one topic.
+// trim takes the oldest entry out of what one topic keeps. The newest of a key stays.
 func (m *Memory) trim(q *queue) {
 	r := q.take()
-	if q.kept.n == 0 {
+	if q.isLatest(r) {
+		q.state.shelve(r)
+		return
+	}
+	m.part(r, q)
+}
+
+// drop takes the oldest entry out of one topic, also if it is the newest of its key.
+func (m *Memory) drop(q *queue) {
+	r := q.at(0)
+	if q.isLatest(r) {
+		delete(q.state.latest, r.key())
+	}
+	if q.state == nil || !q.state.unshelve(r) {
+		q.take()
+	}
+	m.part(r, q)
+}
+
+// supersede makes r the newest of its key in q.
+func (m *Memory) supersede(r *record, q *queue) {
+	var before *record
+	if q.state != nil {
+		before = q.state.latest[r.key()]
+	}
+	q.set(r)
+	if before != nil && q.state.unshelve(before) {
+		m.part(before, q)
+	}
+}
+
+// part notes that r has left a topic.
+func (m *Memory) part(r *record, q *queue) {
+	if q.len() == 0 {
 		q.leave()
 		m.empty.push(q)
 	}
+	missed := !q.superseded(r)
 	r.holders--
-	if r.holders > 0 {
-		q.parted.push(r)
-		return
+	switch {
+	case r.holders == 0:
+		m.bury(r, q, missed)
+	case missed && r.seq > q.gone:
+		q.parted.insert(r)
 	}
-	m.bury(r, q)
 }
 
-// bury removes an entry that no topic keeps any more; q was the last.
-func (m *Memory) bury(r *record, q *queue) {
+// bury removes an entry that no topic keeps any more; q was the last, and missed says
+// whether its readers miss it.
+func (m *Memory) bury(r *record, q *queue, missed bool) {
 	m.order.remove(r.seq)
 	if id := r.id(); id != "" {
 		m.unindex(id, r.seq)
 	}
 	m.size -= int64(r.charge)
 	m.bytes -= int64(r.size)
-	m.release(r)
-	if !r.several {
+	lost := missed
+	if missed {
 		q.lose(r.seq)
-		return
 	}
-	for _, name := range r.topics() {
-		if q := m.topics[name]; q != nil {
-			q.lose(r.seq)
+	if r.several {
+		for _, name := range r.topics() {
+			if q := m.topics[name]; q != nil && q.parted.has(r) {
+				q.lose(r.seq)
+				lost = true
+			}
 		}
 	}
+	m.release(r, lost)
 }
 
 func (m *Memory) unindex(id string, seq uint64) {
@@ -109,13 +148,13 @@ func (m *Memory) shrink() {
 // of them.
 func (m *Memory) evict(s *slot) {
 	if s.q != nil {
-		m.trim(s.q)
+		m.drop(s.q)
 		return
 	}
 	r := s.r
 	for _, name := range r.topics() {
 		if q := m.topics[name]; q != nil && q.holds(r) {
-			m.trim(q)
+			m.drop(q)
 		}
 	}
 }
@@ -128,8 +167,8 @@ func (m *Memory) dropIdle() {
 	if q == nil {
 		q = m.busy.first
 	}
-	for q.kept.n > 0 {
-		m.trim(q)
+	for q.len() > 0 {
+		m.drop(q)
 	}
 	m.forgotten = max(m.forgotten, q.newest, q.gone)
 	m.expiry.ignore(q)

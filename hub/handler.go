@@ -43,9 +43,10 @@ func (h *Hub) handler(choose func(*http.Request) Subscription) http.Handler {
 }
 
 // Preflight sets CORS headers as Options.Stream says and answers a preflight
-// request, in which case it returns true.
-func (h *Hub) Preflight(w http.ResponseWriter, r *http.Request) bool {
-	return h.openers[Events].Preflight(w, r)
+// request, in which case it returns true. methods are those of the resource,
+// without OPTIONS; if none is given, GET, HEAD, POST and QUERY.
+func (h *Hub) Preflight(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	return h.openers[Events].Preflight(w, r, methods...)
 }
 
 // resumeParams are the query parameters for clients that cannot set Last-Event-ID.

@@ -15,7 +15,7 @@ import (
 // durability policy is met. It does not wait for readers. It takes ownership of
 // m.Data and m.Topics.
 //
-// The error wraps ErrTopic, ErrID, ErrType or ErrTooLarge if m is at fault.
+// The error wraps ErrTopic, ErrID or ErrType, or is a [*LimitError], if m is at fault.
 func (h *Hub) Publish(ctx context.Context, m Message) (id string, err error) {
 	ids, err := h.PublishAll(ctx, m)
 	if err != nil {
@@ -78,11 +78,11 @@ func (h *Hub) Check(m Message) error {
 	case len(m.Topics) == 0:
 		return fmt.Errorf("%w: a message needs one", ErrTopic)
 	case len(m.Topics) > h.opts.MaxTopics:
-		return fmt.Errorf("%w: message has %d topics, limit %d", ErrTooLarge, len(m.Topics), h.opts.MaxTopics)
+		return &LimitError{"message has", "topics", len(m.Topics), h.opts.MaxTopics}
 	case len(m.Data) > h.opts.MaxBytes:
-		return fmt.Errorf("%w: message is %d bytes, limit %d", ErrTooLarge, len(m.Data), h.opts.MaxBytes)
-	case len(m.ID)+len(m.Type)+len(m.Key)+len(m.IdempotencyKey) > maxFields:
-		return fmt.Errorf("%w: ID, type, key and idempotency key have %d bytes, limit %d", ErrTooLarge, len(m.ID)+len(m.Type)+len(m.Key)+len(m.IdempotencyKey), maxFields)
+		return &LimitError{"message is", "bytes", len(m.Data), h.opts.MaxBytes}
+	case fieldBytes(&m) > maxFields:
+		return &LimitError{"ID, type, key and idempotency key have", "bytes", fieldBytes(&m), maxFields}
 	case m.Retry < 0:
 		return fmt.Errorf("%w: retry is %v, at least 0", ErrType, m.Retry)
 	}
@@ -105,6 +105,26 @@ func (h *Hub) Check(m Message) error {
 
 // maxFields bounds ID, type, key and idempotency key of a message together, in bytes.
 const maxFields = 1024
+
+func fieldBytes(m *Message) int {
+	return len(m.ID) + len(m.Type) + len(m.Key) + len(m.IdempotencyKey)
+}
+
+// A LimitError says which part of a message is too large. It is an ErrTooLarge.
+type LimitError struct {
+	What  string // what was measured, with its verb: "message is"
+	Unit  string // of Value and Limit: "bytes" or "topics"
+	Value int
+	Limit int
+}
+
+// Error is like "hub: too large: message is 70000 bytes, limit 65536".
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%v: %s %d %s, limit %d", ErrTooLarge, e.What, e.Value, e.Unit, e.Limit)
+}
+
+// Is reports whether target is ErrTooLarge.
+func (e *LimitError) Is(target error) bool { return target == ErrTooLarge }
 
 // publishError gives the log's errors the hub's names.
 func publishError(err error) error {

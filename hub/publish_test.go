@@ -65,6 +65,31 @@ func TestBadMessagesAreRefusedAndNotStored(t *testing.T) {
 	}
 }
 
+// TestLimitErrorHasTheNumbers that its text has.
+func TestLimitErrorHasTheNumbers(t *testing.T) {
+	h := newHub(t, hub.Options{MaxBytes: 100, MaxTopics: 3})
+	a := []string{"a"}
+	for _, test := range []struct {
+		message      hub.Message
+		value, limit int
+		text         string
+	}{
+		{hub.Message{Topics: []string{"a", "b", "c", "d"}}, 4, 3, "hub: too large: message has 4 topics, limit 3"},
+		{hub.Message{Topics: a, Data: make([]byte, 101)}, 101, 100, "hub: too large: message is 101 bytes, limit 100"},
+		{hub.Message{Topics: a, Type: strings.Repeat("t", 1000), IdempotencyKey: strings.Repeat("k", 25)}, 1025, 1024,
+			"hub: too large: ID, type, key and idempotency key have 1025 bytes, limit 1024"},
+	} {
+		err := h.Check(test.message)
+		e, ok := errors.AsType[*hub.LimitError](err)
+		if !ok || e.Value != test.value || e.Limit != test.limit || err.Error() != test.text {
+			t.Errorf("%+.100v: %+v, want %d, limit %d, and the text %q", test.message, err, test.value, test.limit, test.text)
+		}
+		if !errors.Is(err, hub.ErrTooLarge) || errors.Is(err, hub.ErrTopic) {
+			t.Errorf("%v: want an ErrTooLarge and nothing else", err)
+		}
+	}
+}
+
 // TestLargestMessagesAreAccepted stays just within each limit.
 func TestLargestMessagesAreAccepted(t *testing.T) {
 	h := newHub(t, hub.Options{MaxBytes: 100, MaxTopics: 3})

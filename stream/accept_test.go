@@ -80,6 +80,12 @@ func TestPreflightAndMethods(t *testing.T) {
 	if resp.StatusCode != 204 || resp.Header.Get("Access-Control-Allow-Origin") != "*" || resp.Header.Get("Access-Control-Allow-Methods") == "" {
 		t.Errorf("preflight: %d %v", resp.StatusCode, resp.Header)
 	}
+	if got := resp.Header.Get("Access-Control-Allow-Methods"); got != "GET, HEAD, POST, QUERY" {
+		t.Errorf("preflight allows the methods %q", got)
+	}
+	if got := resp.Header.Get("Access-Control-Allow-Headers"); !strings.Contains(got, "Last-Event-ID") || !strings.Contains(got, "Idempotency-Key") {
+		t.Errorf("preflight allows the headers %q", got)
+	}
 	if resp := do("HEAD"); resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("HEAD: %d %v", resp.StatusCode, resp.Header)
 	}

@@ -66,7 +66,7 @@ type rule struct {
 }
 
 func cases() []rule {
-	return slices.Concat(appendRules, followRules, commitRules, readRules, trimRules, seekRules, randomRules)
+	return slices.Concat(appendRules, followRules, commitRules, stateRules, readRules, trimRules, seekRules, randomRules)
 }
 
 func (c rule) run(t *testing.T, open Open, virtual bool) {
@@ -235,7 +235,7 @@ func equalEntry(a, b *eventlog.Entry) bool {
 
 func equalMessage(a, b eventlog.Message) bool {
 	return slices.Equal(a.Topics, b.Topics) && a.Type == b.Type && a.ID == b.ID && a.Key == b.Key &&
-		a.Retry == b.Retry && a.IdempotencyKey == b.IdempotencyKey && bytes.Equal(a.Data, b.Data)
+		a.Retry == b.Retry && a.State == b.State && a.IdempotencyKey == b.IdempotencyKey && bytes.Equal(a.Data, b.Data)
 }
 
 // until waits for something that happens after d at the latest, give or take.

@@ -112,6 +112,9 @@ func (r *randomRun) append() {
 		if r.rng.IntN(3) == 0 {
 			m.ID = pick(r.rng, randomIDs)
 		}
+		if r.rng.IntN(4) == 0 {
+			m.State, m.Key = true, pick(r.rng, randomIDs)
+		}
 		batch = append(batch, &eventlog.Entry{Message: m})
 	}
 	if err := r.Append(background, batch...); err != nil {

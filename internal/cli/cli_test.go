@@ -95,6 +95,7 @@ func TestWrongCallsAreUsageErrorsInOneLine(t *testing.T) {
 		{"pub a b c", `weir: pub: wrong number of arguments (3); usage: weir pub TOPIC [DATA] [flags]`},
 		{"pub a --id 1", `weir: pub: --id needs DATA: an ID belongs to one message`},
 		{"pub a b --server ftp://x", `weir: pub: "ftp://x" is not the address of a server: write http://host:port or unix:/path`},
+		{"pub a b --retry -1s", `weir: pub: --retry -1s is below the limit 0`},
 		{"sub", `weir: sub: wrong number of arguments (0); usage: weir sub TOPIC... [flags]`},
 		{"sub a --since 1m --last 5", `weir: sub: --since and --last cannot be combined: each says where to begin`},
 		{"sub a --last -1", `weir: sub: --last -1 is below the limit 0`},
@@ -145,11 +146,12 @@ func TestServerTroubleHasTheRightCode(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"pub", "a", "b", "--server", nobody}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
-		{[]string{"pub", "a", "--server", nobody}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
+		{[]string{"pub", "a", "b", "--server", nobody, "--retry", "0"}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
+		{[]string{"pub", "a", "--server", nobody, "--retry", "0"}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
 		{[]string{"sub", "a", "--server", nobody}, 69, "weir: sub: no answer from " + nobody + ": connection refused\n"},
 		{[]string{"sub", "a", "--server", noSocket}, 69, "weir: sub: no answer from " + noSocket + ": no such file or directory\n"},
-		{[]string{"pub", "a", "b", "--server", busy}, 75, "weir: pub: unavailable: draining\n"},
+		{[]string{"pub", "a", "b", "--server", busy, "--retry", "0"}, 75, "weir: pub: unavailable: draining\n"},
+		{[]string{"pub", "a", "--server", busy, "--retry", "0"}, 75, "weir: pub: unavailable: draining\n"},
 		{[]string{"pub", "a", "b", "--server", denied}, 77, "weir: pub: Forbidden\n"},
 		{[]string{"pub", "a//b", "b", "--server", topic}, 1, "weir: pub: bad_topic: topic \"a//b\": empty segment at byte 2\n"},
 		{[]string{"sub", "a//b", "--server", topic}, 1, "weir: sub: bad_topic: topic \"a//b\": empty segment at byte 2\n"},

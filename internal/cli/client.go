@@ -78,9 +78,10 @@ type ack struct {
 	LastID    string `json:"last_id"`
 }
 
-// publish posts JSON lines. The ack counts also if the error is not nil: that
-// many lines from the start are kept. The error is a *problem or a *connectError.
-func (c *client) publish(ctx context.Context, lines []byte) (ack, error) {
+// publish posts JSON lines, which have the idempotency keys key/1, key/2 and so on.
+// The ack counts also if the error is not nil: that many lines, empty ones not
+// counted, are kept from the start. The error is a *problem or a *connectError.
+func (c *client) publish(ctx context.Context, key string, lines []byte) (ack, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, publishTimeout, fmt.Errorf("timed out after %v", publishTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/events", bytes.NewReader(lines))
@@ -88,6 +89,7 @@ func (c *client) publish(ctx context.Context, lines []byte) (ack, error) {
 		return ack{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Idempotency-Key", key) // which also lets net/http send the request again if the connection had gone stale
 	resp, err := c.do(req)
 	if err != nil {
 		if p, ok := errors.AsType[*problem](err); ok {
@@ -144,7 +146,6 @@ func (c *client) do(req *http.Request) (*http.Response, error) {
 type connectError struct {
 	server string
 	cause  error
-	sent   bool // the request may have reached the server
 	open   bool // the answer had begun
 }
 
@@ -159,10 +160,7 @@ func (e *connectError) Unwrap() error { return e.cause }
 
 // lost wraps err so that it reads well in one line.
 func (c *client) lost(ctx context.Context, err error) error {
-	e := &connectError{server: c.server, cause: err, sent: true}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		e.sent = op.Op != "dial"
-	}
+	e := &connectError{server: c.server, cause: err}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		e.cause = u.Err
 	}
@@ -177,7 +175,7 @@ func (c *client) lost(ctx context.Context, err error) error {
 
 // cut is like lost for an answer that has begun.
 func (c *client) cut(ctx context.Context, err error) error {
-	e := &connectError{server: c.server, cause: err, sent: true, open: true}
+	e := &connectError{server: c.server, cause: err, open: true}
 	if err == io.EOF {
 		e.cause = errors.New("the server ended it")
 	}

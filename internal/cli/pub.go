@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 type pubOptions struct {
 	server      *string
 	form        form
+	retry       time.Duration
 	json, quiet bool
 }
 
@@ -27,10 +29,13 @@ func pubCommand(s Streams) *cobra.Command {
 standard input is a message, published as it arrives.
 
 With --json each input line is a JSON object with the fields topic or topics,
-data, base64, type, id, key and retry; TOPIC may then be left out.
+data, base64, type, id, key, retry and idempotency_key; TOPIC may then be left
+out.
 
 If the server goes away, pub keeps what is not acknowledged, tries again and
-says so. Only if it is not there to begin with, pub gives up at once.`,
+says so. Each message has an idempotency key, so what only seemed lost is not
+published twice. If the server is not there to begin with, pub waits for it for
+30 seconds, or as --retry says.`,
 		Example: `  weir pub greetings hello
   tail -F app.log | weir pub logs
   vmstat 1 | weir pub machine/vmstat`,
@@ -41,6 +46,7 @@ says so. Only if it is not there to begin with, pub gives up at once.`,
 	cmd.Flags().StringVar(&o.form.Type, "type", "", "event type of the messages")
 	cmd.Flags().StringVar(&o.form.ID, "id", "", "ID of the message instead of one the server makes; needs DATA")
 	cmd.Flags().StringVar(&o.form.Key, "key", "", "what the messages are about, for readers that want the newest of each key")
+	cmd.Flags().DurationVar(&o.retry, "retry", 30*time.Second, "how long to try until the first message is published; 0 tries once")
 	cmd.Flags().BoolVar(&o.json, "json", false, "read JSON objects, print the result as JSON")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but errors")
 	return cmd
@@ -54,6 +60,8 @@ func pub(ctx context.Context, s Streams, o pubOptions, args []string) error {
 		return usage("the topic is empty")
 	case len(args) < 2 && o.form.ID != "":
 		return usage("--id needs DATA: an ID belongs to one message")
+	case o.retry < 0:
+		return usage("--retry %v is below the limit 0", o.retry)
 	}
 	if len(args) > 0 {
 		o.form.Topic = args[0]
@@ -69,24 +77,30 @@ func pub(ctx context.Context, s Streams, o pubOptions, args []string) error {
 	return pubLines(ctx, s, c, o)
 }
 
-// pubOne publishes data once: a caller that gave one message can try again itself.
+// publisher returns one that has published nothing.
+func (o pubOptions) publisher(c *client, n *notes) *publisher {
+	return &publisher{client: c, notes: n, tooBig: !o.json, keys: rand.Text(), retry: o.retry}
+}
+
+// pubOne publishes data as one message.
 func pubOne(ctx context.Context, s Streams, c *client, o pubOptions, data string) error {
 	message, err := o.form.text([]byte(data))
 	if err != nil {
 		return err
 	}
-	a, err := c.publish(ctx, append(message, '\n'))
+	p := o.publisher(c, &notes{w: s.Err, prefix: "weir: pub", quiet: o.quiet})
+	p.tooBig = false
+	err = p.deliver(ctx, []line{{number: 1, json: message}})
+	if bad, ok := errors.AsType[*lineError](err); ok {
+		return bad.err // there is only one line
+	}
 	switch {
-	case ctx.Err() != nil:
-		return errInterrupted
 	case err != nil:
 		return err
-	case a.Published != 1:
-		return fmt.Errorf("%s answers that it published %d messages, not 1", c.server, a.Published)
 	case o.json:
-		return json.NewEncoder(s.Out).Encode(map[string]string{"id": a.LastID})
+		return json.NewEncoder(s.Out).Encode(map[string]string{"id": p.lastID})
 	case !o.quiet:
-		_, err = fmt.Fprintln(s.Out, a.LastID)
+		_, err = fmt.Fprintln(s.Out, p.lastID)
 	}
 	return err
 }
@@ -102,7 +116,7 @@ func pubLines(ctx context.Context, s Streams, c *client, o pubOptions) error {
 	if isTerminal(s.In) {
 		n.say("each line you type is a message; end with Ctrl-D")
 	}
-	p := &publisher{client: c, notes: n, tooBig: !o.json}
+	p := o.publisher(c, n)
 	start := time.Now()
 	err := p.all(ctx, s.In, encode)
 	n.erase()

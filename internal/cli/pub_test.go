@@ -27,29 +27,34 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
-	if r.Method != "POST" || r.URL.RequestURI() != "/v1/events" || r.Header.Get("Content-Type") != "application/x-ndjson" {
+	if r.Method != "POST" || r.URL.RequestURI() != "/v1/events" || r.Header.Get("Content-Type") != "application/x-ndjson" || r.Header.Get("Idempotency-Key") == "" {
 		http.Error(w, fmt.Sprint("unexpected ", r.Method, r.URL, r.Header), http.StatusTeapot)
 		return
 	}
+	before := len(s.lines)
 	for i, text := range bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")) {
+		if len(text) == 0 {
+			continue
+		}
 		var m struct{ Data any }
 		if err := json.Unmarshal(text, &m); err != nil {
-			s.refuse(w, i, "bad_json", err.Error())
+			s.refuse(w, i, before, "bad_json", err.Error())
 			return
 		}
 		if data, _ := m.Data.(string); s.limit > 0 && len(data) > s.limit {
-			s.refuse(w, i, "too_large", fmt.Sprintf("message is %d bytes, limit %d", len(data), s.limit))
+			s.refuse(w, i, before, "too_large", fmt.Sprintf("message is %d bytes, limit %d", len(data), s.limit))
 			return
 		}
 		s.lines = append(s.lines, string(text))
 	}
-	fmt.Fprintf(w, `{"published":%d,"last_id":"e-%d"}`, bytes.Count(body, []byte("\n")), len(s.lines))
+	fmt.Fprintf(w, `{"published":%d,"last_id":"e-%d"}`, len(s.lines)-before, len(s.lines))
 }
 
-func (s *sink) refuse(w http.ResponseWriter, i int, code, detail string) {
+// refuse refuses line i, from 0, of a request before which so many were kept.
+func (s *sink) refuse(w http.ResponseWriter, i, before int, code, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusBadRequest)
-	fmt.Fprintf(w, `{"status":400,"code":%q,"detail":%q,"line":%d,"published":%d,"last_id":"e-%d"}`, code, detail, i+1, i, len(s.lines))
+	fmt.Fprintf(w, `{"status":400,"code":%q,"detail":%q,"line":%d,"published":%d,"last_id":"e-%d"}`, code, detail, i+1, len(s.lines)-before, len(s.lines))
 }
 
 // kept returns the lines published so far.

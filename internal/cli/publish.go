@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/weirstream/weir/internal/config"
 )
 
 // lastChance is how long pub goes on after it was interrupted, to publish what it
@@ -23,29 +25,31 @@ func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.number,
 func (e *lineError) Unwrap() error { return e.err }
 
 // A publisher delivers batches in order. Each line is sent until the server says
-// that it is kept, so a line is never lost; after an answer that did not arrive
-// it may be published twice, which is said aloud.
+// that it is kept, always with the same idempotency key, so a line is neither lost
+// nor doubled.
 type publisher struct {
 	client *client
 	notes  *notes
-	tooBig bool // leave out lines the server finds too large instead of stopping
+	tooBig bool          // leave out lines the server finds too large instead of stopping
+	keys   string        // what the idempotency keys begin with, of this run alone
+	retry  time.Duration // how long to try until the first line is published
 
 	published int
 	refused   int // left out
 	unsent    int // read but given up when interrupted
 	lastID    string
-	connected bool // the server has answered once; from then on it is waited for
+	connected bool // a line is settled; from then on the server is waited for
 }
 
 // run publishes all of f and returns why it stopped: nil at the end of the input.
 func (p *publisher) run(ctx context.Context, f *feed) error {
 	for {
 		select {
-		case b, more := <-f.batches:
+		case lines, more := <-f.batches:
 			if !more {
 				return f.err
 			}
-			if err := p.deliver(ctx, b); err != nil {
+			if err := p.deliver(ctx, lines); err != nil {
 				return err
 			}
 		case <-p.notes.stale():
@@ -54,38 +58,52 @@ func (p *publisher) run(ctx context.Context, f *feed) error {
 	}
 }
 
-// deliver publishes one batch, however often that takes.
-func (p *publisher) deliver(ctx context.Context, b []line) error {
-	var wait backoff
-	for len(b) > 0 {
-		a, err := p.client.publish(ctx, body(b))
-		kept := min(max(a.Published, 0), len(b))
+// A batch is lines that are sent together.
+type batch struct {
+	lines   []line
+	settled int // how many, from the first on, are published or left out
+	key     string
+	begun   time.Time
+	wait    backoff
+}
+
+// body joins the lines. Settled ones become empty lines, so that the others keep
+// their numbers: the server makes a line's key of the batch's key and its number.
+func (b *batch) body() []byte {
+	var buf bytes.Buffer
+	for i, l := range b.lines {
+		if i >= b.settled {
+			buf.Write(l.json)
+		}
+		buf.WriteByte('\n')
+	}
+	return buf.Bytes()
+}
+
+func (b *batch) left() int { return len(b.lines) - b.settled }
+
+// deliver publishes lines, however often that takes.
+func (p *publisher) deliver(ctx context.Context, lines []line) error {
+	b := &batch{lines: lines, key: fmt.Sprintf("%s-%d", p.keys, lines[0].number), begun: time.Now()}
+	for b.left() > 0 {
+		a, err := p.client.publish(ctx, b.key, b.body())
+		kept := min(max(a.Published, 0), b.left())
 		p.acknowledge(kept, a.LastID)
-		b = b[kept:]
+		b.settled += kept
 		if kept > 0 {
-			wait.reset()
+			b.wait.reset()
 		}
 		if err == nil && kept == 0 {
 			err = errors.New("the server answers that it published none of the lines it accepted")
 		}
-		if err == nil {
+		if err == nil || b.left() == 0 {
 			continue
 		}
-		if b, err = p.afterError(ctx, b, err, &wait); err != nil {
+		if err := p.afterError(ctx, b, err); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// body joins the lines of b.
-func body(b []line) []byte {
-	var buf bytes.Buffer
-	for _, l := range b {
-		buf.Write(l.json)
-		buf.WriteByte('\n')
-	}
-	return buf.Bytes()
 }
 
 func (p *publisher) acknowledge(n int, lastID string) {
@@ -99,47 +117,52 @@ func (p *publisher) acknowledge(n int, lastID string) {
 	}
 }
 
-// afterError decides what follows err: it returns the lines to send next, or the
-// error to stop with. It waits before lines are sent again.
-func (p *publisher) afterError(ctx context.Context, b []line, err error, wait *backoff) ([]line, error) {
-	if len(b) == 0 {
-		return nil, nil
-	}
+// afterError returns nil when what is left of b is to be sent again, for which it
+// waits, or the error to stop with.
+func (p *publisher) afterError(ctx context.Context, b *batch, err error) error {
 	refusal, refused := errors.AsType[*problem](err)
-	lost, unanswered := errors.AsType[*connectError](err)
+	_, unanswered := errors.AsType[*connectError](err)
 	switch {
 	case ctx.Err() != nil:
-		p.unsent += len(b)
-		return nil, errInterrupted
+		p.unsent += b.left()
+		return errInterrupted
 	case refused && refusal.Line > 0 && !refusal.temporary():
 		return p.leaveOut(b, refusal)
-	case unanswered && p.connected, refused && refusal.temporary():
+	case unanswered, refused && refusal.temporary():
 	default:
-		return nil, err
+		return err
 	}
-	d := wait.next()
+	d := b.wait.next()
 	if refused {
-		p.connected = true
 		d = max(d, refusal.retryAfter)
 	}
-	if wait.failures == 1 {
-		p.notes.say("%v; trying again", err)
+	if !p.connected && time.Since(b.begun)+d > p.retry {
+		return err
 	}
-	if unanswered && lost.sent {
-		p.notes.say("it is unknown whether up to %d lines were published; they are sent again", len(b))
+	if b.wait.failures == 1 {
+		p.notes.say("%v; trying again%s", err, p.limit())
 	}
 	pause(ctx, d)
-	return b, nil
+	return nil
+}
+
+// limit says for how long the server is waited for.
+func (p *publisher) limit() string {
+	if p.connected {
+		return ""
+	}
+	return " for " + config.FormatDuration(p.retry)
 }
 
 // leaveOut skips the line that the server refused, or stops there.
-func (p *publisher) leaveOut(b []line, refusal *problem) ([]line, error) {
-	bad := &lineError{b[0].number, refusal}
+func (p *publisher) leaveOut(b *batch, refusal *problem) error {
+	bad := &lineError{b.lines[b.settled].number, refusal}
 	if !p.tooBig || refusal.Code != "too_large" {
-		return nil, bad
+		return bad
 	}
 	p.connected = true
 	p.refused++
+	b.settled++
 	p.notes.say("%v; it is left out", bad)
-	return b[1:], nil
+	return nil
 }

@@ -54,22 +54,38 @@ func answer(r *http.Request, status int, kind string, body io.Reader) *http.Resp
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: h, Body: io.NopCloser(body), Request: r}
 }
 
-// A keeper keeps published lines; its methods are steps of a script.
+// A keeper keeps published lines as the server does; its methods are steps of a
+// script.
 type keeper struct {
-	lines []string
+	lines      []string
+	keys       map[string]bool
+	duplicates int
 }
 
 // take keeps the first n lines of the request, or all of them if n < 0, and
-// returns how many.
+// returns how many. It does not keep one again whose key it has.
 func (k *keeper) take(r *http.Request, n int) int {
+	if k.keys == nil {
+		k.keys = make(map[string]bool)
+	}
 	body, _ := io.ReadAll(r.Body)
-	taken := 0
+	taken, number := 0, 0
 	for text := range bytes.Lines(body) {
+		number++
 		if taken == n {
 			break
 		}
-		k.lines = append(k.lines, dataOf(text))
+		if len(text) == 1 {
+			continue
+		}
 		taken++
+		key := fmt.Sprint(r.Header.Get("Idempotency-Key"), "/", number)
+		if k.keys[key] {
+			k.duplicates++
+			continue
+		}
+		k.keys[key] = true
+		k.lines = append(k.lines, dataOf(text))
 	}
 	return taken
 }
@@ -114,7 +130,7 @@ func hanging(r *http.Request) (*http.Response, error) {
 // publishAll runs a publisher on text and returns it with what it said.
 func publishAll(ctx context.Context, c *client, in io.Reader) (*publisher, string, error) {
 	var said strings.Builder
-	p := &publisher{client: c, notes: &notes{w: &said, prefix: "weir: pub"}, tooBig: true}
+	p := pubOptions{retry: 30 * time.Second}.publisher(c, &notes{w: &said, prefix: "weir: pub"})
 	err := p.all(ctx, in, form{Topic: "t"}.text)
 	return p, said.String(), err
 }
@@ -141,21 +157,113 @@ func TestServerThatGoesAwayLosesAndDoublesNothing(t *testing.T) {
 		if err != nil || strings.Join(k.lines, "") != "abcd" || p.published != 4 || p.lastID != "e-4" {
 			t.Errorf("kept %q, publisher %+v, error %v; want a b c d", k.lines, p, err)
 		}
-		if want := "weir: pub: no answer from http://weir.test: connection refused; trying again\n"; !strings.HasPrefix(said, want) || strings.Contains(said, "unknown") {
-			t.Errorf("said %q, want %q and nothing about doubling", said, want)
+		if want := "weir: pub: no answer from http://weir.test: connection refused; trying again\n"; !strings.HasPrefix(said, want) {
+			t.Errorf("said %q, want %q", said, want)
 		}
 	})
 }
 
-func TestLostAnswerIsSaidAloud(t *testing.T) {
+// keepSilentlySome keeps n lines of the request, of which the client learns nothing.
+func (k *keeper) keepSilentlySome(n int) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		k.take(r, n)
+		return nil, &net.OpError{Op: "write", Err: syscall.EPIPE}
+	}
+}
+
+// TestLostAnswersDoubleNothing loses them in combination with answers that a part
+// of the batch is kept, after which only the rest is sent.
+func TestLostAnswersDoubleNothing(t *testing.T) {
+	duplicates := 0
+	for _, names := range []string{"s", "ssss", "1", "13s", "sr", "sRr", "3rs", "r1Rs", "rrs", "ns", "sns3Rn", "R3s", "ksrk"} {
+		synctest.Test(t, func(t *testing.T) {
+			k := new(keeper)
+			steps := map[rune]func(*http.Request) (*http.Response, error){
+				's': k.keepSilently, '1': k.keepSilentlySome(1), '3': k.keepSilentlySome(3), 'r': k.keepSome(1), 'R': k.keepSome(2), 'n': nobody, 'k': k.keep,
+			}
+			s := new(script)
+			for _, name := range names + "k" {
+				s.steps = append(s.steps, steps[name])
+			}
+			p := pubOptions{retry: time.Minute}.publisher(s.client(t), &notes{quiet: true})
+			err := p.deliver(t.Context(), fourLines())
+			if err != nil || strings.Join(k.lines, "") != "abcd" || p.published != 4 {
+				t.Errorf("%s: kept %q, published %d, error %v", names, k.lines, p.published, err)
+			}
+			duplicates += k.duplicates
+		})
+	}
+	if duplicates == 0 {
+		t.Error("nothing was sent again, so this proves nothing")
+	}
+}
+
+func fourLines() (list []line) {
+	for i, data := range "abcd" {
+		list = append(list, line{number: i + 1, json: fmt.Appendf(nil, `{"topic":"t","data":"%c"}`, data)})
+	}
+	return list
+}
+
+// TestRunsHaveKeysOfTheirOwn, and so have batches.
+func TestRunsHaveKeysOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := new(keeper)
-		s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep, k.keepSilently, k.keep}}
-		_, said, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "b\n"))
-		want := "weir: pub: no answer from http://weir.test: connection reset by peer; trying again\n" +
-			"weir: pub: it is unknown whether up to 1 lines were published; they are sent again\n"
-		if err != nil || strings.Join(k.lines, "") != "abb" || said != want {
-			t.Errorf("kept %q, said %q, error %v", k.lines, said, err)
+		for range 2 {
+			s := &script{steps: []func(*http.Request) (*http.Response, error){k.keep}}
+			if _, _, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "a\n")); err != nil {
+				t.Error(err)
+			}
+		}
+		if strings.Join(k.lines, "") != "aaaa" {
+			t.Errorf("kept %q, want all four", k.lines)
+		}
+	})
+}
+
+func TestServerThatIsNotThereYetIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		s := &script{steps: []func(*http.Request) (*http.Response, error){nobody, nobody, k.keepSome(0), nobody, k.keep}}
+		p, said, err := publishAll(t.Context(), s.client(t), strings.NewReader("a\nb\n"))
+		if err != nil || strings.Join(k.lines, "") != "ab" || p.published != 2 {
+			t.Errorf("kept %q, publisher %+v, error %v; want a b", k.lines, p, err)
+		}
+		if want := "weir: pub: no answer from http://weir.test: connection refused; trying again for 30s\n"; said != want {
+			t.Errorf("said %q, want %q", said, want)
+		}
+	})
+}
+
+// TestServerThatNeverComesIsGivenUp in time; after a first success it is not.
+func TestServerThatNeverComesIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		retry    time.Duration
+		attempts int // at least
+	}{{0, 1}, {time.Nanosecond, 1}, {time.Second, 2}, {30 * time.Second, 7}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{steps: []func(*http.Request) (*http.Response, error){nobody}}
+			p := pubOptions{retry: c.retry}.publisher(s.client(t), &notes{quiet: true})
+			start := time.Now()
+			err := p.deliver(t.Context(), []line{{number: 1, json: []byte("{}")}})
+			took := time.Since(start)
+			if exitCode(err) != exitUnavailable || took > c.retry || took < c.retry-min(c.retry, longestWait) || len(s.calls) < c.attempts {
+				t.Errorf("retry %v: %v after %v and %d attempts, want exit code %d", c.retry, err, took, len(s.calls), exitUnavailable)
+			}
+			if c.attempts == 1 && len(s.calls) > 1 {
+				t.Errorf("retry %v: %d attempts", c.retry, len(s.calls))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		k := new(keeper)
+		steps := []func(*http.Request) (*http.Response, error){k.keep}
+		for range 100 {
+			steps = append(steps, nobody)
+		}
+		s := &script{steps: append(steps, k.keep)}
+		if _, _, err := publishAll(t.Context(), s.client(t), inTwo("a\n", "b\n")); err != nil || strings.Join(k.lines, "") != "ab" {
+			t.Errorf("kept %q, error %v; want a b", k.lines, err)
 		}
 	})
 }

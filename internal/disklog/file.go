@@ -18,11 +18,13 @@ const FileName = "weir.db"
 // The buckets of the file.
 var (
 	entriesBucket = []byte("entries") // position -> record
-	topicsBucket  = []byte("topics")  // topic -> gone, forgot: positions
+	topicsBucket  = []byte("topics")  // topic -> topicRow, each number in 8 bytes
 	valuesBucket  = []byte("values")  // "v" + key -> value
 	keysBucket    = []byte("keys")    // position -> time in 8 bytes, idempotency key
 	metaBucket    = []byte("meta")    // see the keys below
 )
+
+var buckets = [][]byte{entriesBucket, topicsBucket, valuesBucket, keysBucket, metaBucket}
 
 // The keys of the meta bucket. All but epoch and format are numbers in 8 bytes.
 var (
@@ -40,56 +42,74 @@ const format = "1"
 // ErrInUse means that another process has the directory open.
 var ErrInUse = errors.New("disklog: the directory is in use by another process")
 
-// openFile opens the file in dir, and makes both if they are not there.
-func openFile(dir string, readOnly bool) (*bbolt.DB, error) {
-	path := filepath.Join(dir, FileName)
-	if !readOnly {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return nil, err
-		}
-	} else if _, err := os.Stat(path); err != nil {
+// openFile opens the file in dir for a log, and makes both if they are not there.
+func openFile(dir string) (*bbolt.DB, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	o := &bbolt.Options{
-		Timeout: time.Second, ReadOnly: readOnly,
-		FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
+	db, err := openDB(filepath.Join(dir, FileName), false)
+	if err != nil {
+		return nil, err
 	}
-	if strconv.IntSize == 64 {
-		o.InitialMmapSize = 4 << 30 // address space, not memory: growing it later would make the writer wait for readers
-	}
-	db, err := bbolt.Open(path, 0o640, o)
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
-	case err != nil:
-		return nil, fmt.Errorf("disklog: open %s: %w", path, err)
-	}
-	if err := checkFormat(db, readOnly); err != nil {
+	if err := checkFormat(db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("disklog: open %s: %w", path, err)
+		return nil, fmt.Errorf("disklog: open %s: %w", db.Path(), err)
 	}
 	return db, syncDir(dir)
 }
 
-// checkFormat makes the buckets of a new file.
-func checkFormat(db *bbolt.DB, readOnly bool) error {
-	found := ""
-	if err := db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(metaBucket); b != nil {
-			found = string(b.Get(formatKey))
+// openDB opens and locks a file: against all others, or if it is only to be read,
+// against those that write. Neither waits for longer than a second.
+func openDB(path string, readOnly bool) (*bbolt.DB, error) {
+	var file *os.File
+	o := &bbolt.Options{
+		Timeout: time.Second, ReadOnly: readOnly,
+		FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
+	}
+	if strconv.IntSize == 64 && !readOnly {
+		o.InitialMmapSize = 4 << 30 // address space, not memory: growing it later would make the writer wait for readers
+	}
+	for {
+		db, err := bbolt.Open(path, 0o640, o)
+		switch {
+		case errors.Is(err, bolterrors.ErrTimeout):
+			return nil, fmt.Errorf("%w: %s", ErrInUse, filepath.Dir(path))
+		case err != nil:
+			return nil, fmt.Errorf("disklog: open %s: %w", path, err)
 		}
-		return nil
-	}); err != nil {
+		if isAt(file, path) {
+			return db, nil
+		}
+		db.Close()
+	}
+}
+
+// isAt reports whether path is still the file's. It is not if Compact has replaced
+// the file while its lock was waited for: nobody would ever see what is written to it.
+func isAt(file *os.File, path string) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return true // using it will tell
+	}
+	there, err := os.Stat(path)
+	return err != nil || os.SameFile(opened, there)
+}
+
+// checkFormat makes the buckets of a new file.
+func checkFormat(db *bbolt.DB) error {
+	found, err := readFormat(db)
+	if err != nil || found == format {
 		return err
 	}
-	if found != "" && found != format {
+	if found != "" {
 		return fmt.Errorf("its format is %q, this program knows %q", found, format)
 	}
-	if found != "" || readOnly {
-		return nil
-	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{entriesBucket, topicsBucket, valuesBucket, keysBucket, metaBucket} {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -100,6 +120,17 @@ func checkFormat(db *bbolt.DB, readOnly bool) error {
 		}
 		return meta.Put(formatKey, []byte(format))
 	})
+}
+
+// readFormat returns the format of a file, "" if it has none.
+func readFormat(db *bbolt.DB) (found string, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(metaBucket); b != nil {
+			found = string(b.Get(formatKey))
+		}
+		return nil
+	})
+	return found, err
 }
 
 // syncDir makes the name of a new file last.

@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -9,7 +10,7 @@ import (
 // more entries in them than the file has.
 type graves struct {
 	mu      sync.Mutex
-	entries []uint64            // guarded by mu; positions
+	entries []grave             // guarded by mu
 	topics  map[string]struct{} // guarded by mu
 	dug     chan struct{}       // capacity 1: there are some
 }
@@ -21,9 +22,15 @@ func (g *graves) signal() {
 	}
 }
 
-func (g *graves) addEntry(seq uint64) {
+// A grave is an entry to be deleted. lost is false if a newer state has taken its place.
+type grave struct {
+	seq  uint64
+	lost bool
+}
+
+func (g *graves) addEntry(e grave) {
 	g.mu.Lock()
-	g.entries = append(g.entries, seq)
+	g.entries = append(g.entries, e)
 	g.mu.Unlock()
 	g.signal()
 }
@@ -44,13 +51,13 @@ func (g *graves) len() int {
 	return len(g.entries) + len(g.topics)
 }
 
-// take returns up to n positions, sorted, and the topics, and forgets them.
-func (g *graves) take(n int) (entries []uint64, topics map[string]struct{}) {
+// take returns up to n entries, sorted, and the topics, and forgets them.
+func (g *graves) take(n int) (entries []grave, topics map[string]struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n = min(n, len(g.entries))
 	entries = slices.Clone(g.entries[:n])
-	slices.Sort(entries)
+	slices.SortFunc(entries, func(a, b grave) int { return cmp.Compare(a.seq, b.seq) })
 	if g.entries = g.entries[n:]; len(g.entries) == 0 {
 		g.entries = nil
 	}
@@ -59,7 +66,7 @@ func (g *graves) take(n int) (entries []uint64, topics map[string]struct{}) {
 }
 
 // putBack is for what could not be deleted.
-func (g *graves) putBack(entries []uint64, topics map[string]struct{}) {
+func (g *graves) putBack(entries []grave, topics map[string]struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.entries = append(entries, g.entries...)

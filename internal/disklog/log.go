@@ -57,7 +57,7 @@ func Open(dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := openFile(dir, false)
+	db, err := openFile(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (l *Log) Load(ctx context.Context, seqs []uint64) ([]*eventlog.Entry, error
 }
 
 // Trimmed implements [eventlog.Store].
-func (l *Log) Trimmed(seq uint64) { l.graves.addEntry(seq) }
+func (l *Log) Trimmed(seq uint64, lost bool) { l.graves.addEntry(grave{seq, lost}) }
 
 // Dropped implements [eventlog.Store].
 func (l *Log) Dropped(topic string) { l.graves.addTopic(topic) }

@@ -14,6 +14,7 @@ import (
 //
 //	crc      4 bytes   CRC-32C of the rest, big endian
 //	version  1 byte    1
+//	flags    1 byte    1: state
 //	time     8 bytes   nanoseconds since 1970, big endian
 //	retry    uvarint   nanoseconds
 //	topics   uvarint   how many, then each as a string
@@ -30,7 +31,7 @@ var errRecord = errors.New("damaged record")
 
 func appendRecord(b []byte, e *eventlog.Entry) []byte {
 	start := len(b)
-	b = append(b, 0, 0, 0, 0, recordVersion)
+	b = append(b, 0, 0, 0, 0, recordVersion, flags(e))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
 	b = binary.AppendUvarint(b, uint64(e.Retry))
 	b = binary.AppendUvarint(b, uint64(len(e.Topics)))
@@ -46,6 +47,15 @@ func appendRecord(b []byte, e *eventlog.Entry) []byte {
 	return b
 }
 
+const stateFlag = 1
+
+func flags(e *eventlog.Entry) byte {
+	if e.State {
+		return stateFlag
+	}
+	return 0
+}
+
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
@@ -53,14 +63,15 @@ func appendString(b []byte, s string) []byte {
 // parseRecord returns the entry at seq without its data, and the data, which is a
 // part of b.
 func parseRecord(seq uint64, b []byte) (e *eventlog.Entry, data []byte, err error) {
-	if len(b) < 13 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+	if len(b) < 14 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
 		return nil, nil, fmt.Errorf("%w at position %d: checksum", errRecord, seq)
 	}
 	if b[4] != recordVersion {
 		return nil, nil, fmt.Errorf("%w at position %d: version %d, this program knows %d", errRecord, seq, b[4], recordVersion)
 	}
-	p := parser{b: b[13:]}
-	e = &eventlog.Entry{Seq: seq, Time: time.Unix(0, int64(binary.BigEndian.Uint64(b[5:]))).UTC()}
+	p := parser{b: b[14:]}
+	e = &eventlog.Entry{Seq: seq, Time: time.Unix(0, int64(binary.BigEndian.Uint64(b[6:]))).UTC()}
+	e.State = b[5]&stateFlag != 0
 	e.Retry = time.Duration(p.uvarint())
 	n := p.uvarint()
 	if n > eventlog.MaxEntryTopics {

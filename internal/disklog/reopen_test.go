@@ -127,7 +127,7 @@ func TestEverythingIsThereAgain(t *testing.T) {
 	l := open(t, dir, disklog.Options{})
 	epoch := l.Epoch()
 	e := &eventlog.Entry{Message: eventlog.Message{
-		Topics: []string{"a", "b/c"}, Type: "t", ID: "chosen", Key: "k", Retry: 3 * time.Second, Data: []byte("x\x00\xff"), IdempotencyKey: "once",
+		Topics: []string{"a", "b/c"}, Type: "t", ID: "chosen", Key: "k", Retry: 3 * time.Second, Data: []byte("x\x00\xff"), IdempotencyKey: "once", State: true,
 	}}
 	add(t, l, e)
 	if err := l.Commit(t.Context(), []eventlog.Put{{Key: "", Value: []byte{}}, {Key: "n", Value: []byte("1")}, {Key: "gone", Value: []byte("1")}}); err != nil {

@@ -13,7 +13,7 @@ import (
 // restore fills the index from the file.
 func (l *Log) restore() error {
 	start := time.Now()
-	m, err := l.readMeta()
+	m, err := readMeta(l.db)
 	if err != nil {
 		return err
 	}
@@ -47,8 +47,8 @@ type meta struct {
 	head, reserved, forgotten, interval, memory uint64
 }
 
-func (l *Log) readMeta() (m meta, err error) {
-	err = l.db.View(func(tx *bbolt.Tx) error {
+func readMeta(db *bbolt.DB) (m meta, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(metaBucket)
 		m.epoch = string(b.Get(epochKey))
 		for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten, &weakKey: &m.interval, &memoryKey: &m.memory} {
@@ -115,10 +115,8 @@ func (l *Log) restoreValues(tx *bbolt.Tx) {
 
 func (l *Log) restoreTopics(tx *bbolt.Tx) error {
 	return tx.Bucket(topicsBucket).ForEach(func(k, v []byte) error {
-		gone, forgot := topicRow(v)
-		// A topic gives entries up in order: with the one at gone, all before it,
-		// also those that other topics still keep.
-		l.RestoreTopic(string(k), gone, max(gone, forgot))
+		row := parseTopic(v)
+		l.RestoreTopic(string(k), row.gone, row.floor, row.forgot)
 		return nil
 	})
 }

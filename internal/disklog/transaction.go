@@ -99,40 +99,56 @@ func (t *transaction) putValues(puts []eventlog.Put) {
 // some of it.
 func (t *transaction) forget(names []string, seq uint64) {
 	for _, name := range names {
-		gone, _ := topicRow(t.topics.Get([]byte(name)))
-		t.putTopic(name, gone, seq)
+		row := t.topic(name)
+		row.forgot = seq
+		t.putTopic(name, row)
 	}
 }
 
-func (t *transaction) putTopic(name string, gone, forgot uint64) {
-	t.put(t.topics, []byte(name), append(position(gone), position(forgot)...))
+// A topicRow is what is remembered of a topic: see eventlog.Index.RestoreTopic.
+type topicRow struct{ gone, floor, forgot uint64 }
+
+func (t *transaction) topic(name string) topicRow { return parseTopic(t.topics.Get([]byte(name))) }
+
+func (t *transaction) putTopic(name string, r topicRow) {
+	t.put(t.topics, []byte(name), append(append(position(r.gone), position(r.floor)...), position(r.forgot)...))
 }
 
-func topicRow(v []byte) (gone, forgot uint64) {
-	if len(v) < 16 {
-		return 0, 0
+// topicRowSize is its size in the file.
+const topicRowSize = 24
+
+func parseTopic(v []byte) topicRow {
+	if len(v) < topicRowSize {
+		return topicRow{}
 	}
-	return number(v), number(v[8:])
+	return topicRow{number(v), number(v[8:]), number(v[16:])}
 }
 
-// bury deletes entries, and rows of topics, and remembers what topics have lost.
-func (t *transaction) bury(dead []uint64, topics map[string]struct{}) {
+// bury deletes entries, and rows of topics, and remembers what topics have lost. A
+// topic gives entries up in order: with one, all before it, also those that other
+// topics still keep.
+func (t *transaction) bury(dead []grave, topics map[string]struct{}) {
 	for name := range topics {
 		t.delete(t.topics, []byte(name))
 	}
-	gone := make(map[string]uint64)
-	for _, seq := range dead {
-		key := position(seq)
-		if e, _, err := parseRecord(seq, t.entries.Get(key)); err == nil {
+	rows := make(map[string]topicRow)
+	for _, g := range dead {
+		key := position(g.seq)
+		if e, _, err := parseRecord(g.seq, t.entries.Get(key)); err == nil {
 			for _, name := range e.Topics {
-				gone[name] = max(gone[name], seq)
+				row := rows[name]
+				row.floor = g.seq // they are sorted
+				if g.lost {
+					row.gone = g.seq
+				}
+				rows[name] = row
 			}
 		}
 		t.delete(t.entries, key)
 	}
-	for name, seq := range gone {
-		before, forgot := topicRow(t.topics.Get([]byte(name)))
-		t.putTopic(name, max(before, seq), forgot)
+	for name, row := range rows {
+		before := t.topic(name)
+		t.putTopic(name, topicRow{max(before.gone, row.gone), max(before.floor, row.floor), before.forgot})
 	}
 }
 

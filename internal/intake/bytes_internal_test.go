@@ -18,7 +18,7 @@ func serveBytes(p []byte) (served []seen) {
 		ErrorLog: log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
-			served = append(served, seen{r.Method, r.RequestURI, string(body)})
+			served = append(served, seen{r.Method, r.RequestURI, r.Header.Get("Idempotency-Key"), string(body)})
 		}),
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			if s == http.StateClosed {

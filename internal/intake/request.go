@@ -16,6 +16,8 @@ type Request struct {
 	Path   []byte // as sent, before any '?'; without percent-encoding
 	Query  []byte // as sent, after '?'; nil if there is none
 	Body   []byte
+
+	IdempotencyKey []byte // the header as sent, not empty; nil if there is none
 }
 
 type verdict uint8
@@ -52,7 +54,7 @@ func parse(p []byte, r *Request) (n int, v verdict) {
 	if !r.requestLine(line) {
 		return 0, strange
 	}
-	length, ok := bodyLength(lines)
+	length, ok := r.headers(lines)
 	if !ok || length > maxRequest-head-4 {
 		return 0, strange
 	}
@@ -99,10 +101,12 @@ func visible(p []byte) bool {
 	return true
 }
 
-// bodyLength reads the header lines, each with its CRLF. ok is false unless there
-// are one Host, one Content-Length, and otherwise only plain headers.
-func bodyLength(lines []byte) (length int, ok bool) {
+// headers reads the header lines, each with its CRLF, and returns Content-Length.
+// ok is false unless there are one Host, one Content-Length, at most one
+// Idempotency-Key, and otherwise only plain headers.
+func (r *Request) headers(lines []byte) (length int, ok bool) {
 	length, hosts := -1, 0
+	r.IdempotencyKey = nil
 	for len(lines) > 0 {
 		line, rest, _ := bytes.Cut(lines, []byte("\r\n"))
 		lines = rest
@@ -126,7 +130,13 @@ func bodyLength(lines []byte) (length int, ok bool) {
 			if hosts++; !isHost(value) {
 				return 0, false
 			}
-		case !isPlain(name):
+		case isPlain(name):
+		case bytes.EqualFold(name, []byte("idempotency-key")):
+			if r.IdempotencyKey != nil || len(value) == 0 {
+				return 0, false
+			}
+			r.IdempotencyKey = value
+		default:
 			return 0, false
 		}
 	}

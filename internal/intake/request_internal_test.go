@@ -33,6 +33,8 @@ func TestParseReadsAPlainRequest(t *testing.T) {
 		{head("/", "Host: \t[::1]:80 \t"), `POST "/" "" ""`},
 		{head("/", "HOST: a-b_c.d", "CONNECTION: Keep-Alive"), `POST "/" "" ""`},
 		{head("/", "Host: x", "Accept: a\tb", "Accept: c"), `POST "/" "" ""`},
+		{head("/", "Host: x", "Idempotency-Key: k"), `POST "/" "" "" "k"`},
+		{head("/", "Host: x", "IDEMPOTENCY-key:\t\"a b,\" ") + "POST", `POST "/" "" "" "\"a b,\""`},
 		{"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0000003\r\n\r\nabc", `PUT "/" "" "abc"`},
 		{"PUT / HTTP/1.1\r\nHost: x\r\ncontent-length:\t3 \r\n\r\n\r\n\r", `PUT "/" "" "\r\n\r"`},
 	} {
@@ -42,7 +44,11 @@ func TestParseReadsAPlainRequest(t *testing.T) {
 			t.Errorf("parse(%q): verdict %d", c.input, v)
 			continue
 		}
-		if got := fmt.Sprintf("%s %q %q %q", r.Method, r.Path, r.Query, r.Body); got != c.want {
+		got := fmt.Sprintf("%s %q %q %q", r.Method, r.Path, r.Query, r.Body)
+		if r.IdempotencyKey != nil {
+			got += fmt.Sprintf(" %q", r.IdempotencyKey)
+		}
+		if got != c.want {
 			t.Errorf("parse(%q)\n got %s\nwant %s", c.input, got, c.want)
 		}
 		if rest := c.input[n:]; rest != "" && rest != "POST" {
@@ -122,6 +128,10 @@ func TestParseLeavesTheRestToNetHTTP(t *testing.T) {
 		"Expect":                    head("/", "Host: x", "Expect: 100-continue"),
 		"Origin":                    head("/", "Host: x", "Origin: http://h"),
 		"Authorization":             head("/", "Host: x", "Authorization: Bearer x"),
+		"empty Idempotency-Key":     head("/", "Host: x", "Idempotency-Key:"),
+		"two Idempotency-Keys":      head("/", "Host: x", "Idempotency-Key: a", "Idempotency-Key: a"),
+		"not ASCII Idempotency-Key": head("/", "Host: x", "Idempotency-Key: ä"),
+		"letter like k in the name": head("/", "Host: x", "Idempotency-\u212aey: a"),
 		"Cookie":                    head("/", "Host: x", "Cookie: a=b"),
 		"Content-Encoding":          head("/", "Host: x", "Content-Encoding: gzip"),
 		"Sec-Fetch-Site":            head("/", "Host: x", "Sec-Fetch-Site: cross-site"),
@@ -172,7 +182,7 @@ func TestParseKeepsItsLimits(t *testing.T) {
 }
 
 // A seen request is what net/http made of one.
-type seen struct{ method, target, body string }
+type seen struct{ method, target, key, body string }
 
 // target puts path and query together again. net/http keeps a '?' at the end.
 func (r *Request) target() string {
@@ -186,6 +196,7 @@ func seeds(f *testing.F) {
 	for _, s := range []string{
 		plain, plain + plain, "\r\n" + plain, plain + "\r\n" + plain, strings.Replace(plain, "POST", "GET", 1),
 		head("//host/path", "Host: x"), head("/%zz", "Host: x"), head("/a?%zz", "Host: x"), head("/:a", "Host: x"),
+		head("/", "Host: x", "Idempotency-Key: \"a\"") + plain, head("/", "Host: x", "idempotency-key: a", "Idempotency-Key: b"), head("/", "Host: x", "Idempotency-Key: \t"),
 		head("/", "Host: x", "Accept: \x01"), head("/", "Ho\u017ft: x"), head("/", "Host: x y"), head("/", "Host: x\nY: z"),
 		"P\nT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
@@ -215,7 +226,7 @@ func FuzzParseAgreesWithNetHTTP(f *testing.F) {
 				}
 				break
 			}
-			s := seen{string(r.Method), r.target(), string(r.Body)}
+			s := seen{string(r.Method), r.target(), string(r.IdempotencyKey), string(r.Body)}
 			if want, size := readRequest(t, rest); s != want || n != size {
 				t.Fatalf("parse(%q)\n got %+v, %d bytes\nwant %+v, %d bytes", rest, s, n, want, size)
 			}
@@ -253,7 +264,16 @@ func readRequest(t *testing.T, p []byte) (seen, int) {
 	if path, _, _ := strings.Cut(r.RequestURI, "?"); r.URL.Path != path {
 		t.Fatalf("parse takes the path %q as it stands, net/http reads %q", path, r.URL.Path)
 	}
-	return seen{r.Method, r.RequestURI, string(body)}, len(p) - src.Len() - in.Buffered()
+	return seen{r.Method, r.RequestURI, keyOf(t, r), string(body)}, len(p) - src.Len() - in.Buffered()
+}
+
+// keyOf returns a request's only idempotency key.
+func keyOf(t *testing.T, r *http.Request) string {
+	keys := r.Header["Idempotency-Key"]
+	if len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
+		t.Errorf("parse accepts a request with the keys %q", keys)
+	}
+	return strings.Join(keys, ",")
 }
 
 // FuzzAPrefixIsIncompleteOrTheSame parses all beginnings of a request: none may

@@ -35,7 +35,7 @@ func TestWrongStartsEndWithOneLineAndACode(t *testing.T) {
 		{[]string{"serve", "--config", bad + ".none"}, 78, []string{bad + ".none", "no such file"}},
 		{[]string{"serve", "--listen", "0.0.0.0:0"}, 78, []string{"0.0.0.0:0", "--open"}},
 		{[]string{"sub", "--server", freeAddr(t), "a"}, 69, []string{"connection refused"}},
-		{[]string{"pub", "--server", freeAddr(t), "a", "x"}, 69, []string{"connection refused"}},
+		{[]string{"pub", "--retry", "0", "--server", freeAddr(t), "a", "x"}, 69, []string{"connection refused"}},
 		{[]string{"pub", "--server", s.addr, "a//b", "x"}, 1, []string{"bad_topic"}},
 		{[]string{"pub", "--server", s.addr, "weir/stats", "x"}, 1, []string{"weir/"}},
 	} {

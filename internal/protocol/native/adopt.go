@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/handover"
 	"github.com/weirstream/weir/internal/intake"
 	"github.com/weirstream/weir/internal/loop"
@@ -37,12 +39,17 @@ func ConnContext(ctx context.Context, nc net.Conn) context.Context {
 
 // answer sends the answer to a publish, and has the connection adopted if that
 // seems worth it.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, topic, id string) {
-	if h.intake != nil && h.worthAdopting(r) && h.adopt(w, r, topic, id) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, topic string, receipt hub.Receipt) {
+	if h.intake != nil && h.worthAdopting(r) && h.adopt(w, r, topic, receipt) {
 		return
 	}
 	w.Header().Set("Location", location(topic))
-	writeJSON(w, http.StatusCreated, created{id})
+	if receipt.Duplicate {
+		w.Header().Set(replayedHeader, "true")
+		writeJSON(w, http.StatusOK, created{receipt.ID, true})
+		return
+	}
+	writeJSON(w, http.StatusCreated, created{receipt.ID, false})
 }
 
 func location(topic string) string { return (&url.URL{Path: topicsPath + topic}).EscapedPath() }
@@ -57,7 +64,7 @@ func (h *Handler) worthAdopting(r *http.Request) bool {
 
 // adopt answers and takes the connection over. It returns false, having done
 // nothing, if it cannot be taken over.
-func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic, id string) bool {
+func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic string, receipt hub.Receipt) bool {
 	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok {
 		return false
@@ -69,7 +76,7 @@ func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic, id string
 	unread, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	unread = bytes.Clone(unread)
 	_ = nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	if _, err := nc.Write(h.appendCreated(nil, topic, id)); err != nil {
+	if _, err := nc.Write(h.appendCreated(nil, topic, receipt)); err != nil {
 		nc.Close()
 		return true
 	}
@@ -109,34 +116,62 @@ func (h *Handler) Answer(dst []byte, r *intake.Request) ([]byte, bool) {
 	if err != nil || h.mayPublish(topic) != nil {
 		return dst, false
 	}
-	m, err := message(q, topic)
+	var keys []string
+	if r.IdempotencyKey != nil {
+		keys = []string{string(r.IdempotencyKey)}
+	}
+	m, err := message(q, keys, topic)
 	if err != nil {
 		return dst, false
 	}
 	m.Data = bytes.Clone(r.Body)
-	id, err := h.hub.Publish(context.Background(), m)
+	receipt, err := h.commit(context.Background(), m)
 	if err != nil {
 		return dst, false
 	}
 	h.opts.Served()
-	return h.appendCreated(dst, topic, id), true
+	return h.appendCreated(dst, topic, receipt), true
 }
 
 // created is the answer to a publish.
 type created struct {
-	ID string `json:"id"`
+	ID        string `json:"id"`
+	Duplicate bool   `json:"duplicate,omitempty"` // it had been published before
 }
 
+// vary returns the Vary header of answers to clients that send no Origin.
+func vary(h *hub.Hub) string {
+	w := headerOnly{header: make(http.Header)}
+	h.Preflight(w, &http.Request{Method: http.MethodPost})
+	return strings.Join(w.header["Vary"], ", ")
+}
+
+// A headerOnly is a response of which only the header is wanted.
+type headerOnly struct {
+	http.ResponseWriter
+	header http.Header
+}
+
+func (w headerOnly) Header() http.Header { return w.header }
+
 // appendCreated appends the response to a publish, the same that net/http sends.
-func (h *Handler) appendCreated(dst []byte, topic, id string) []byte {
+func (h *Handler) appendCreated(dst []byte, topic string, receipt hub.Receipt) []byte {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false) // as in encode
-	if err := enc.Encode(created{id}); err != nil {
+	if err := enc.Encode(created{receipt.ID, receipt.Duplicate}); err != nil {
 		panic("native: " + err.Error())
 	}
-	dst = append(dst, "HTTP/1.1 201 Created\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nLocation: "...)
+	if receipt.Duplicate {
+		dst = append(dst, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n"+replayedHeader+": true\r\nLocation: "...)
+	} else {
+		dst = append(dst, "HTTP/1.1 201 Created\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nLocation: "...)
+	}
 	dst = append(dst, location(topic)...)
+	if h.vary != "" {
+		dst = append(dst, "\r\nVary: "...)
+		dst = append(dst, h.vary...)
+	}
 	dst = append(dst, "\r\nX-Content-Type-Options: nosniff\r\nDate: "...)
 	dst = append(dst, h.date()...)
 	dst = append(dst, "\r\nContent-Length: "...)

@@ -38,7 +38,7 @@ func checkProblem(t *testing.T, input any, err error) {
 func FuzzParsedLineRoundTrips(f *testing.F) {
 	for _, line := range []string{
 		`{"topic":"a","data":"text"}`, `{"topics":["a","b/c"],"type":"t","id":"i","key":"k","retry":1500,"data":{"x":[1,2.5,null]}}`,
-		`{"topic":"a","base64":true,"data":"AAEC/w=="}`, `{"topic":null,"topics":["\u00e9"],"data":"\ud83c\udf0a\ud83c"}`, `{"topic":"a","data": null }`,
+		`{"topic":"a","base64":true,"data":"AAEC/w=="}`, `{"topic":"a","idempotency_key":"k","data":"x"}`, `{"topic":"a","idempotency_key":"\"\\k"}`, `{"topic":null,"topics":["\u00e9"],"data":"\ud83c\udf0a\ud83c"}`, `{"topic":"a","data": null }`,
 		`{"topic":"a","data":"x`, `[]`, `{"x":1}`, `{"topic":"a"}{}`, "\xff", `{"topic":"a","retry":1e3}`, `{"TOPIC":"a","Data":1}`, ``, `{`, `{"topic":1}`,
 		`{"` + strings.Repeat("x", 2000) + `":1}`, `{"retry":` + strings.Repeat("1", 2000) + `}`, `{"topic":"` + strings.Repeat("x", 2000) + `"}`,
 	} {
@@ -62,10 +62,14 @@ func FuzzParsedLineRoundTrips(f *testing.F) {
 
 // asLine writes a message as a publisher would.
 func asLine(t *testing.T, m hub.Message) []byte {
-	line, err := json.Marshal(map[string]any{
+	fields := map[string]any{
 		"topics": m.Topics, "type": m.Type, "id": m.ID, "key": m.Key, "retry": m.Retry.Milliseconds(),
 		"base64": true, "data": base64.StdEncoding.EncodeToString(m.Data),
-	})
+	}
+	if m.IdempotencyKey != "" {
+		fields["idempotency_key"] = m.IdempotencyKey
+	}
+	line, err := json.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}

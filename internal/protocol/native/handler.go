@@ -52,6 +52,7 @@ type Handler struct {
 	origin http.CrossOriginProtection
 
 	intake *intake.Server // nil: no connections are adopted
+	vary   string         // of the answers that net/http does not send, or ""
 	stamp  atomic.Pointer[stamp]
 
 	publishing, polling phase
@@ -78,7 +79,7 @@ func New(h *hub.Hub, o Options) *Handler {
 	if o.Served == nil {
 		o.Served = func() {}
 	}
-	handler := &Handler{hub: h, opts: o, publishing: newPhase(), polling: newPhase()}
+	handler := &Handler{hub: h, opts: o, vary: vary(h), publishing: newPhase(), polling: newPhase()}
 	if o.Adopt && intake.Supported {
 		handler.intake = intake.New(handler, intake.Options{Idle: o.Idle})
 	}
@@ -106,11 +107,24 @@ const (
 	eventsPath = "/v1/events"
 )
 
+// methods are those of the resource at path, without OPTIONS.
+func methods(path string) []string {
+	if strings.HasPrefix(path, topicsPath) {
+		return topicMethods
+	}
+	return eventsMethods
+}
+
+var (
+	topicMethods  = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete}
+	eventsMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"}
+)
+
 // ServeHTTP implements [http.Handler]. It does not clean paths: a topic is what
 // the path says, or an error.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-	if (preflight || r.Method != http.MethodOptions) && h.hub.Preflight(w, r) {
+	if (preflight || r.Method != http.MethodOptions) && h.hub.Preflight(w, r, methods(r.URL.Path)...) {
 		return
 	}
 	err := h.checkOrigin(w, r)
@@ -128,7 +142,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	if w.Header().Get("Access-Control-Allow-Origin") != "" {
 		w.Header().Set("Access-Control-Expose-Headers",
-			"Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id")
+			"Idempotency-Replayed, Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id")
 		return nil
 	}
 	if h.origin.Check(r) == nil {
@@ -164,7 +178,7 @@ func (h *Handler) topic(w http.ResponseWriter, r *http.Request, name string) err
 	case http.MethodDelete:
 		return h.forget(w, q, name)
 	}
-	return otherMethod(w, r, "GET, HEAD, POST, DELETE, OPTIONS")
+	return otherMethod(w, r)
 }
 
 // events serves /v1/events.
@@ -179,11 +193,12 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 	case http.MethodPost, "QUERY":
 		return h.post(w, r, q)
 	}
-	return otherMethod(w, r, "GET, HEAD, POST, QUERY, OPTIONS")
+	return otherMethod(w, r)
 }
 
 // otherMethod answers OPTIONS, and refuses other methods.
-func otherMethod(w http.ResponseWriter, r *http.Request, allow string) error {
+func otherMethod(w http.ResponseWriter, r *http.Request) error {
+	allow := strings.Join(methods(r.URL.Path), ", ") + ", OPTIONS"
 	w.Header().Set("Allow", allow)
 	if r.Method == http.MethodOptions {
 		w.WriteHeader(http.StatusNoContent)

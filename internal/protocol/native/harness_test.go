@@ -184,6 +184,7 @@ type problem struct {
 	Type, Title, Code, Detail string
 	Status, Limit, Line       int
 	Published                 *int
+	Duplicates                int
 	LastID                    string `json:"last_id"`
 }
 

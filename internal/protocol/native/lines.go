@@ -18,39 +18,51 @@ import (
 // batchLines is how many lines that have arrived together are published at once.
 const batchLines = 256
 
+var linesParams = []string{keyParam}
+
 // A lineReader publishes JSON lines as they arrive.
 type lineReader struct {
-	h         *Handler
-	in        *bufio.Reader
-	number    int // of the line read last, from 1
-	bad       int // number of the first line that is not published, after an error
-	published int
-	lastID    string
-	batch     []hub.Message // checked, not yet published
-	first     int           // number of the first line of batch
+	h          *Handler
+	in         *bufio.Reader
+	key        string // of the whole request, or ""
+	number     int    // of the line read last, from 1
+	bad        int    // number of the first line that is not published, after an error
+	published  int
+	duplicates int // of those that are published: how many had been before
+	lastID     string
+	batch      []hub.Message // checked, not yet published
+	first      int           // number of the first line of batch
 }
 
 // publishLines publishes a body of JSON lines and answers with the count. Lines
 // before a bad one stay published.
 func (h *Handler) publishLines(w http.ResponseWriter, r *http.Request, q url.Values) error {
-	if err := onlyParams(q, nil); err != nil {
+	if err := onlyParams(q, linesParams); err != nil {
+		return err
+	}
+	key, err := requestKey(q, r.Header[keyHeader])
+	if err != nil {
 		return err
 	}
 	if err := h.mayPublish(); err != nil {
 		return err
 	}
 	defer h.unblock(w)()
-	lr := &lineReader{h: h, in: bufio.NewReaderSize(r.Body, 64<<10)}
+	lr := &lineReader{h: h, in: bufio.NewReaderSize(r.Body, 64<<10), key: key}
 	// A client that is gone does not undo the lines that it has sent.
 	if err := lr.all(context.WithoutCancel(r.Context())); err != nil {
 		p := asProblem(err)
-		p.Line, p.Published, p.LastID = lr.bad, &lr.published, lr.lastID
+		p.Line, p.Published, p.Duplicates, p.LastID = lr.bad, &lr.published, lr.duplicates, lr.lastID
 		return p
 	}
+	if lr.duplicates > 0 && lr.duplicates == lr.published {
+		w.Header().Set(replayedHeader, "true")
+	}
 	writeJSON(w, http.StatusOK, struct {
-		Published int    `json:"published"`
-		LastID    string `json:"last_id,omitempty"`
-	}{lr.published, lr.lastID})
+		Published  int    `json:"published"`
+		Duplicates int    `json:"duplicates,omitempty"`
+		LastID     string `json:"last_id,omitempty"`
+	}{lr.published, lr.duplicates, lr.lastID})
 	return nil
 }
 
@@ -145,6 +157,12 @@ func (lr *lineReader) add(line []byte) error {
 	if err := lr.h.mayPublish(m.Topics...); err != nil {
 		return err
 	}
+	switch {
+	case m.IdempotencyKey != "":
+		m.IdempotencyKey = logKey(m.Topics[0], m.IdempotencyKey, 0)
+	case lr.key != "":
+		m.IdempotencyKey = logKey(m.Topics[0], lr.key, lr.number)
+	}
 	if err := lr.h.hub.Check(m); err != nil {
 		return err
 	}
@@ -160,13 +178,18 @@ func (lr *lineReader) flush(ctx context.Context) error {
 	if len(lr.batch) == 0 {
 		return nil
 	}
-	ids, err := lr.h.hub.PublishAll(ctx, lr.batch...)
+	receipts, err := lr.h.hub.Commit(ctx, nil, lr.batch...)
 	if err != nil {
 		lr.bad = lr.first
 		return err
 	}
-	lr.published += len(ids)
-	lr.lastID = ids[len(ids)-1]
+	for i := range receipts {
+		if receipts[i].Duplicate {
+			lr.duplicates++
+		}
+	}
+	lr.published += len(receipts)
+	lr.lastID = receipts[len(receipts)-1].ID
 	lr.batch = lr.batch[:0]
 	return nil
 }

@@ -53,8 +53,8 @@ func TestLinesBecomeMessages(t *testing.T) {
 		}
 		m := got[0].Message
 		slices.Sort(m.Topics)
-		if fmt.Sprintf("%q", m) != fmt.Sprintf("%q", c.want) {
-			t.Errorf("%s: got %q, want %q", c.line, m, c.want)
+		if fmt.Sprintf("%+v", m) != fmt.Sprintf("%+v", c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.line, m, c.want)
 		}
 	}
 }
@@ -94,6 +94,10 @@ func TestBadLineIsNamedAndKeepsTheOnesBefore(t *testing.T) {
 		{`{"topic":"a","base64":true,"data":7}`, 400, "bad_json", `base64 is set, but data is not a string`, 0},
 		{`{"topic":"a","retry":-1}`, 400, "bad_parameter", `retry is -1: want milliseconds from 0 to 86400000`, 0},
 		{`{"topic":"a","retry":86400001}`, 400, "bad_parameter", `retry is 86400001: want milliseconds from 0 to 86400000`, 0},
+		{`{"topic":"a","data":"x","idempotency_key":""}`, 400, "bad_idempotency_key", `idempotency_key is "": want 1 to 255 bytes of visible ASCII`, 0},
+		{`{"topic":"a","data":"x","idempotency_key":"a b"}`, 400, "bad_idempotency_key", `idempotency_key is "a b": want 1 to 255 bytes of visible ASCII`, 0},
+		{`{"topic":"a","data":"x","idempotency_key":"` + strings.Repeat("k", 256) + `"}`, 400, "bad_idempotency_key", `idempotency_key has 256 bytes, limit 255`, 0},
+		{`{"topic":"a","idempotency_key":7}`, 400, "bad_json", `field "idempotency_key" is number, want string`, 0},
 		{`{"data":"x"}`, 400, "bad_topic", `no topic: want "topic" or "topics"`, 0},
 		{`{}`, 400, "bad_topic", `no topic: want "topic" or "topics"`, 0},
 		{`{"topics":[],"data":"x"}`, 400, "bad_topic", `no topic: want "topic" or "topics"`, 0},

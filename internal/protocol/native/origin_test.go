@@ -71,7 +71,7 @@ func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
 
 // TestAllowedPagesReadAndPublish checks the headers that a browser wants to see.
 func TestAllowedPagesReadAndPublish(t *testing.T) {
-	const exposed = "Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id"
+	const exposed = "Idempotency-Replayed, Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id"
 	s := serve(t, hub.Options{Stream: stream.Options{AllowOrigins: []string{"https://friend.example"}, AllowCredentials: true}})
 	for _, r := range []request{
 		{"POST", "/v1/topics/a", []string{friend}, "x"},
@@ -103,14 +103,14 @@ func TestAllowedPagesReadAndPublish(t *testing.T) {
 }
 
 // TestPreflightAsksForAllThatPublishingNeeds sends the requests that a browser
-// sends before a POST of JSON lines.
+// sends before a POST of JSON lines with a key.
 func TestPreflightAsksForAllThatPublishingNeeds(t *testing.T) {
 	s := serve(t, hub.Options{Stream: stream.Options{AllowOrigins: []string{"https://friend.example"}}})
-	ask := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type"}
+	ask := []string{"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,idempotency-key"}
 	for _, target := range []string{"/v1/events", "/v1/topics/a"} {
 		a := s.ask(t, request{"OPTIONS", target, append(ask, friend), ""})
 		headers := strings.ToLower(a.header.Get("Access-Control-Allow-Headers"))
-		if a.status != 204 || !strings.Contains(headers, "content-type") || !strings.Contains(headers, "last-event-id") ||
+		if a.status != 204 || !strings.Contains(headers, "content-type") || !strings.Contains(headers, "last-event-id") || !strings.Contains(headers, "idempotency-key") ||
 			!strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "POST") {
 			t.Errorf("OPTIONS %s: %d %v", target, a.status, a.header)
 		}
@@ -118,5 +118,23 @@ func TestPreflightAsksForAllThatPublishingNeeds(t *testing.T) {
 		if got := a.header.Get("Access-Control-Allow-Origin") + a.header.Get("Access-Control-Allow-Methods"); got != "" {
 			t.Errorf("OPTIONS %s by a stranger allows %q", target, got)
 		}
+	}
+}
+
+// TestPreflightAllowsTheMethodsOfTheResource: those that OPTIONS and a refusal name.
+func TestPreflightAllowsTheMethodsOfTheResource(t *testing.T) {
+	s := serve(t, hub.Options{Stream: stream.Options{AllowOrigins: []string{"https://friend.example"}}})
+	for target, want := range map[string]string{
+		"/v1/topics/a/b": "GET, HEAD, POST, DELETE",
+		"/v1/events":     "GET, HEAD, POST, QUERY",
+	} {
+		a := s.ask(t, request{"OPTIONS", target, []string{friend, "Access-Control-Request-Method: DELETE"}, ""})
+		if got := a.header.Get("Access-Control-Allow-Methods"); a.status != 204 || got != want || a.header.Get("Allow") != want+", OPTIONS" {
+			t.Errorf("OPTIONS %s: %d, allowed %q, Allow %q; want %s", target, a.status, got, a.header.Get("Allow"), want)
+		}
+	}
+	s.publish(t, text("a", "x"))
+	if a := s.ask(t, request{"DELETE", "/v1/topics/a", []string{friend, "Sec-Fetch-Site: cross-site"}, ""}); a.status != 204 || s.data(t, "a") != nil {
+		t.Errorf("DELETE by an allowed page: %d, %q are kept", a.status, s.data(t, "a"))
 	}
 }

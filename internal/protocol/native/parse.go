@@ -26,6 +26,8 @@ type wireMessage struct {
 	ID     string          `json:"id"`
 	Key    string          `json:"key"`
 	Retry  int64           `json:"retry"`
+
+	IdempotencyKey *string `json:"idempotency_key"`
 }
 
 // parseLine reads one message, which the hub has yet to check. The result does
@@ -101,6 +103,12 @@ func (w *wireMessage) message() (m hub.Message, err error) {
 		return m, badRequest("bad_parameter", fmt.Sprintf("retry is %d: want milliseconds from 0 to %d", w.Retry, maxRetry.Milliseconds()))
 	}
 	m = hub.Message{Topics: w.Topics, Type: w.Type, ID: w.ID, Key: w.Key, Retry: time.Duration(w.Retry) * time.Millisecond}
+	if w.IdempotencyKey != nil {
+		m.IdempotencyKey = *w.IdempotencyKey
+		if err := checkKey(keyParam, m.IdempotencyKey); err != nil {
+			return m, err
+		}
+	}
 	m.Data, err = w.data()
 	return m, err
 }

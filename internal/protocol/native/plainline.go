@@ -8,7 +8,7 @@ import (
 )
 
 // parsePlain reads a line of the commonest form fast: a flat object whose fields
-// topic, type, id, key and data are strings without escapes. For any other line
+// topic, type, id, key, idempotency_key and data are strings without escapes. For any other line
 // it returns false, and encoding/json decides. On lines that it reads, the two
 // agree; a fuzz test holds that true.
 func parsePlain(line []byte) (m hub.Message, ok bool) {
@@ -60,6 +60,12 @@ func (s *fieldSet) set(m *hub.Message, name, value []byte) bool {
 	case "key":
 		bit = 16
 		m.Key = string(value)
+	case keyParam:
+		if !isKey(value) {
+			return false
+		}
+		bit = 32
+		m.IdempotencyKey = string(value)
 	}
 	fresh := bit != 0 && *s&bit == 0
 	*s |= bit

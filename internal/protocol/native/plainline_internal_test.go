@@ -8,7 +8,8 @@ import (
 // FuzzPlainLineAgreesWithJSON holds the fast way and the thorough way to one result.
 func FuzzPlainLineAgreesWithJSON(f *testing.F) {
 	for _, line := range []string{
-		`{"topic":"a","data":"x"}`, `{"topic":"a","data":""}`, `{"data":"x","topic":"a/b","type":"t","id":"1","key":"k"}`,
+		`{"topic":"a","data":"x"}`, `{"topic":"a","data":""}`, `{"topic":"a","data":"x","idempotency_key":"k"}`,
+		`{"topic":"a","data":"x","idempotency_key":""}`, `{"topic":"a","data":"x","idempotency_key":"a b"}`, `{"data":"x","topic":"a/b","type":"t","id":"1","key":"k"}`,
 		`{ "topic" : "a" , "data" : "ü€😀" } `, `{"topic":"a","data":"x","data":"y"}`, `{"topic":"","data":"x"}`, `{"topic":"a","data":"\u0041"}`,
 		`{"topic":"a","data":"x"}}`, `{"topic":"a","data":"x",}`, "{\"topic\":\"a\",\"data\":\"\xff\"}", `{"Topic":"a"}`, `{}`, `{"topic":"a"}`,
 	} {
@@ -33,7 +34,9 @@ func FuzzPlainLineAgreesWithJSON(f *testing.F) {
 }
 
 func TestPlainLineIsReadFast(t *testing.T) {
-	if _, ok := parsePlain([]byte(`{"topic":"a/b","type":"t","data":"hello"}`)); !ok {
-		t.Fatal("the commonest form is not read by parsePlain")
+	for _, line := range []string{`{"topic":"a/b","type":"t","data":"hello"}`, `{"topic":"a","idempotency_key":"k","data":"x"}`} {
+		if _, ok := parsePlain([]byte(line)); !ok {
+			t.Errorf("%s is not read by parsePlain", line)
+		}
 	}
 }

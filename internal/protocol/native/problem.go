@@ -17,15 +17,16 @@ import (
 //
 // Source: RFC 9457.
 type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Code      string `json:"code"`
-	Detail    string `json:"detail"`
-	Limit     int    `json:"limit,omitempty"`
-	Line      int    `json:"line,omitempty"`      // the first that was not published, from 1
-	Published *int   `json:"published,omitempty"` // lines before it, which are kept
-	LastID    string `json:"last_id,omitempty"`
+	Type       string `json:"type"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Code       string `json:"code"`
+	Detail     string `json:"detail"`
+	Limit      int    `json:"limit,omitempty"`
+	Line       int    `json:"line,omitempty"`       // the first that was not published, from 1
+	Published  *int   `json:"published,omitempty"`  // lines before it, which are kept
+	Duplicates int    `json:"duplicates,omitempty"` // of those: how many had been published before
+	LastID     string `json:"last_id,omitempty"`
 }
 
 func (p problem) Error() string { return p.Code + ": " + p.Detail }
@@ -50,6 +51,8 @@ var statuses = []struct {
 	{hub.ErrPattern, http.StatusBadRequest, "bad_pattern"},
 	{hub.ErrID, http.StatusBadRequest, "bad_id"},
 	{hub.ErrType, http.StatusBadRequest, "bad_type"},
+	{hub.ErrFull, http.StatusInsufficientStorage, "full"},
+	{hub.ErrFailed, http.StatusServiceUnavailable, "failed"},
 }
 
 // asProblem turns any error into a problem. Errors it does not know are the
@@ -61,8 +64,8 @@ func asProblem(err error) problem {
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
 			p := problem{Status: s.status, Code: s.code, Detail: withoutPackages(err)}
-			if s.err == hub.ErrTooLarge {
-				p.Limit = limitIn(p.Detail)
+			if e, ok := errors.AsType[*hub.LimitError](err); ok {
+				p.Limit = e.Limit
 			}
 			return p
 		}
@@ -75,7 +78,7 @@ func asProblem(err error) problem {
 
 // sentinels begin the error texts of the packages below. The code of a problem
 // says the same.
-var sentinels = []error{hub.ErrTooLarge, hub.ErrTopic, hub.ErrPattern, hub.ErrID, hub.ErrType, eventlog.ErrID, sse.ErrField}
+var sentinels = []error{hub.ErrTooLarge, hub.ErrTopic, hub.ErrPattern, hub.ErrID, hub.ErrType, hub.ErrFull, hub.ErrFailed, eventlog.ErrID, sse.ErrField}
 
 // withoutPackages returns the text of err without the sentinels it begins with.
 func withoutPackages(err error) string {
@@ -86,16 +89,6 @@ func withoutPackages(err error) string {
 		}
 	}
 	return text
-}
-
-// limitIn returns the number that the hub's errors about size end with, as in
-// "message is 70000 bytes, limit 65536", or 0.
-func limitIn(text string) int {
-	n, err := strconv.Atoi(text[strings.LastIndexByte(text, ' ')+1:])
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 func writeProblem(w http.ResponseWriter, err error) {

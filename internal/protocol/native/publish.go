@@ -17,14 +17,14 @@ import (
 	"github.com/weirstream/weir/internal/topic"
 )
 
-var publishParams = []string{"type", "id", "key", "retry"}
+var publishParams = []string{"type", "id", "key", "retry", keyParam}
 
 // publish publishes the request's body, whatever its type, to one topic.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, name string) error {
 	if err := h.mayPublish(name); err != nil {
 		return err
 	}
-	m, err := message(q, name)
+	m, err := message(q, r.Header[keyHeader], name)
 	if err != nil {
 		return err
 	}
@@ -36,16 +36,25 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, 
 		return err
 	}
 	// A client may close its side right after the body, which ends r.Context.
-	id, err := h.hub.Publish(context.WithoutCancel(r.Context()), m)
+	receipt, err := h.commit(context.WithoutCancel(r.Context()), m)
 	if err != nil {
 		return err
 	}
-	h.answer(w, r, name, id)
+	h.answer(w, r, name, receipt)
 	return nil
 }
 
-// message reads all of a message but its data.
-func message(q url.Values, name string) (m hub.Message, err error) {
+// commit publishes one message.
+func (h *Handler) commit(ctx context.Context, m hub.Message) (hub.Receipt, error) {
+	receipts, err := h.hub.Commit(ctx, nil, m)
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// message reads all of a message but its data. keys are the values of keyHeader.
+func message(q url.Values, keys []string, name string) (m hub.Message, err error) {
 	if err := onlyParams(q, publishParams); err != nil {
 		return m, err
 	}
@@ -53,7 +62,13 @@ func message(q url.Values, name string) (m hub.Message, err error) {
 	if m.Key, err = textParam(q, "key"); err != nil {
 		return m, err
 	}
-	m.Retry, err = retryParam(q)
+	if m.Retry, err = retryParam(q); err != nil {
+		return m, err
+	}
+	key, err := requestKey(q, keys)
+	if key != "" {
+		m.IdempotencyKey = logKey(name, key, 0)
+	}
 	return m, err
 }
 

@@ -353,11 +353,12 @@ func descriptors() int {
 // FuzzAnswerAgreesWithServeHTTP publishes with any path, query and body, directly
 // and by way of net/http's request. Both give the same answer, or the first none.
 func FuzzAnswerAgreesWithServeHTTP(f *testing.F) {
-	f.Add("a", "type=t&id=i&key=k&retry=5", []byte("x"))
-	f.Add("a/b", "id=%3C%26%22%E2%80%A8", []byte(nil))
-	f.Add("*", "retry=x", []byte("x"))
-	f.Add(`"<>^{}|\#`, "id=abcdefgh-7&", []byte("x"))
-	f.Add("weir/a", "nope=1;", []byte("x"))
+	f.Add("a", "type=t&id=i&key=k&retry=5", "", []byte("x"))
+	f.Add("a/b", "id=%3C%26%22%E2%80%A8", "k", []byte(nil))
+	f.Add("*", "retry=x", "", []byte("x"))
+	f.Add(`"<>^{}|\#`, "id=abcdefgh-7&", "", []byte("x"))
+	f.Add("weir/a", "nope=1;", "", []byte("x"))
+	f.Add("a", "idempotency_key=k", `"k"`, []byte("x"))
 	var handlers [2]*native.Handler
 	var hubs [2]*hub.Hub
 	for i := range handlers {
@@ -368,13 +369,17 @@ func FuzzAnswerAgreesWithServeHTTP(f *testing.F) {
 		f.Cleanup(func() { h.Close() })
 		hubs[i], handlers[i] = h, native.New(h, native.Options{MaxBytes: maxBytes})
 	}
-	f.Fuzz(func(t *testing.T, topic, query string, body []byte) {
+	f.Fuzz(func(t *testing.T, topic, query, key string, body []byte) {
 		target := "/v1/topics/" + topic
-		if u, err := url.ParseRequestURI(target); err != nil || u.Path != target || strings.ContainsAny(target, "?%\r\n") || strings.ContainsAny(query, "# \r\n") {
+		if u, err := url.ParseRequestURI(target); err != nil || u.Path != target || strings.ContainsAny(target, "?%\r\n") || strings.ContainsAny(query, "# \r\n") || key != strings.TrimSpace(key) {
 			return // package intake gives no such path
 		}
 		before := hubs[0].Log().Head()
-		got, ok := handlers[0].Answer([]byte("before"), &intake.Request{Method: []byte("POST"), Path: []byte(target), Query: []byte(query), Body: body})
+		req := &intake.Request{Method: []byte("POST"), Path: []byte(target), Query: []byte(query), Body: body}
+		if key != "" {
+			req.IdempotencyKey = []byte(key)
+		}
+		got, ok := handlers[0].Answer([]byte("before"), req)
 		if !ok {
 			if string(got) != "before" || hubs[0].Log().Head() != before {
 				t.Fatalf("%q %q: no answer, but %q is appended, and %d messages", target, query, got, hubs[0].Log().Head()-before)
@@ -383,6 +388,9 @@ func FuzzAnswerAgreesWithServeHTTP(f *testing.F) {
 		}
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.URL = &url.URL{Path: target, RawQuery: query}
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
 		w := httptest.NewRecorder()
 		handlers[1].ServeHTTP(w, r)
 		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(got[len("before"):])), r)
@@ -390,7 +398,7 @@ func FuzzAnswerAgreesWithServeHTTP(f *testing.F) {
 			t.Fatalf("%q: %v", got, err)
 		}
 		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != w.Code || normal(text) != normal(w.Body.Bytes()) || resp.Header.Get("Location") != w.Header().Get("Location") {
+		if err != nil || resp.StatusCode != w.Code || normal(text) != normal(w.Body.Bytes()) || resp.Header.Get("Location") != w.Header().Get("Location") || resp.Header.Get("Idempotency-Replayed") != w.Header().Get("Idempotency-Replayed") {
 			t.Fatalf("%q %q\n answered with %q\nServeHTTP with %d %q %q", target, query, got, w.Code, w.Header(), w.Body)
 		}
 		a, b := newest(t, hubs[0]), newest(t, hubs[1])
@@ -418,18 +426,21 @@ func newest(t *testing.T, h *hub.Hub) eventlog.Entry {
 
 // BenchmarkAnswer publishes one message as package intake has it done.
 func BenchmarkAnswer(b *testing.B) {
-	for _, query := range []string{"", "type=price&id=17&key=k"} {
-		b.Run("query="+query, func(b *testing.B) {
+	for _, c := range []struct{ query, key string }{{"", ""}, {"type=price&id=17&key=k", ""}, {"", "0197a3c2-5d1e-7c4b-9f60-2f3f5b0c7a11"}} {
+		b.Run(fmt.Sprintf("query=%s/idempotency=%v", c.query, c.key != ""), func(b *testing.B) {
 			h, err := hub.New(hub.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer h.Close()
 			handler := native.New(h, native.Options{})
-			r := &intake.Request{Method: []byte("POST"), Path: []byte("/v1/topics/prices/17"), Query: []byte(query), Body: make([]byte, 128)}
+			r := &intake.Request{Method: []byte("POST"), Path: []byte("/v1/topics/prices/17"), Query: []byte(c.query), Body: make([]byte, 128)}
 			dst := make([]byte, 0, 1024)
 			b.ReportAllocs()
-			for b.Loop() {
+			for n := 0; b.Loop(); n++ {
+				if c.key != "" {
+					r.IdempotencyKey = strconv.AppendInt(append(r.IdempotencyKey[:0], c.key...), int64(n), 10)
+				}
 				if _, ok := handler.Answer(dst, r); !ok {
 					b.Fatal("not answered")
 				}

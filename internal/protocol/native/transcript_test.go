@@ -161,7 +161,7 @@ func inputs() map[string]string {
 	m := map[string]string{"nothing": "", "garbage": "\x00\x01\x02\r\n\r\n", "long garbage": strings.Repeat("x", 70_000)}
 	for _, q := range []string{
 		"type=t&id=i&key=k&retry=5", "id=%3Ca%3E%26b%22", "id=%01%7f", "id=%C3%BC%E2%80%A8", "id=a+b", "type=%F0%9F%8C%8A&key=%00", "id=&type=&key=&retry=",
-		"", "&&", "type", "retry=x", "retry=-1", "retry=86400001", "id=%0a", "id=%ff", "key=%ff", "id=abcdefgh-7", "type=%0d", "nope=1",
+		"", "&&", "type", "retry=x", "idempotency_key=k", "idempotency_key=", "idempotency_key=%ff", "idempotency_key=k&idempotency_key=k", "retry=-1", "retry=86400001", "id=%0a", "id=%ff", "key=%ff", "id=abcdefgh-7", "type=%0d", "nope=1",
 		"id=1&id=2", "%zz", "a;b", "=", "%69d=1", "id=" + strings.Repeat("<", 1024), "id=" + strings.Repeat("i", 1025), "Type=t",
 	} {
 		m["query "+q] = raw("POST", "/v1/topics/a?"+q, "x")
@@ -179,6 +179,8 @@ func inputs() map[string]string {
 		"Origin: https://stranger.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin", "Content-Encoding: gzip", "Content-Encoding: identity",
 		"Authorization: Bearer x", "X-Any: thing", "Accept: image/png", "Content-Type: ;", "Expect: 100-continue", "Expect: wonder", "Connection: close",
 		"Connection: keep-alive", "Connection: keep-alive, close", "Connection: upgrade\r\nUpgrade: h2c", "Transfer-Encoding: chunked", "Transfer-Encoding: identity",
+		"Idempotency-Key: k", `Idempotency-Key: "k"`, "IDEMPOTENCY-KEY: \tk ", `Idempotency-Key: "\""`, "Idempotency-Key:", "Idempotency-Key: a b", `Idempotency-Key: "k`,
+		"Idempotency-Key: k\r\nIdempotency-Key: k", "Idempotency-Key: \u00fc", "Idempotency-Key: " + strings.Repeat("k", 256), "Idempotency-\u212aey: k",
 		"Content-Length: 1", "Content-Length: 2", "Content-Length: +1", "Host: weir.test", "Host : x", "Accept: a\r\n b", "Accept: a\nb: c", "Accept: a\rb", "Accept: \x00", "Accept: \x01",
 		"Accept: \xff", "Ho\u017ft: x", "\u017f: x", ": x", "x", "Accept : x", "accept:", "Accept: " + strings.Repeat("x", 5000), strings.Repeat("Accept: x\r\n", 2000) + "Accept: y",
 	} {
@@ -215,6 +217,10 @@ func inputs() map[string]string {
 		"bare LF":         strings.ReplaceAll(plain, "\r\n", "\n"),
 		"LF ends head":    strings.Replace(plain, "\r\n\r\n", "\n\n", 1),
 		"two":             plain + plain,
+		"two of one key":  raw("POST", "/v1/topics/a", "x", "Idempotency-Key: k") + raw("POST", "/v1/topics/a", "x", `Idempotency-Key: "k"`),
+		"a key of both":   raw("POST", "/v1/topics/a?idempotency_key=k", "x", "Idempotency-Key: k") + raw("POST", "/v1/topics/a?idempotency_key=k", "x"),
+		"two keys":        raw("POST", "/v1/topics/a?idempotency_key=k", "x", "Idempotency-Key: l") + plain,
+		"a key again":     raw("POST", "/v1/topics/a", "x", "Idempotency-Key: k") + raw("PUT", "/v1/topics/a", "") + raw("POST", "/v1/topics/a", "x", "Idempotency-Key: k"),
 		"many, one other": strings.Repeat(plain, 50) + raw("PUT", "/v1/topics/a", "x") + strings.Repeat(plain, 50),
 	} {
 		m[what] = input
