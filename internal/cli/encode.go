@@ -13,6 +13,7 @@ type form struct {
 	Type   string `json:"type,omitempty"`
 	ID     string `json:"id,omitempty"`
 	Key    string `json:"key,omitempty"`
+	State  bool   `json:"state,omitempty"`
 	Base64 bool   `json:"base64,omitempty"`
 	Data   any    `json:"data"`
 }
@@ -43,8 +44,8 @@ func (f form) object(data []byte) ([]byte, error) {
 		return nil, errors.New("not a JSON object")
 	}
 	added := false
-	add := func(name, value string) {
-		if _, there := fields[name]; !there && value != "" {
+	add := func(name string, value any) {
+		if _, there := fields[name]; !there && value != "" && value != false {
 			fields[name], _ = json.Marshal(value)
 			added = true
 		}
@@ -54,6 +55,7 @@ func (f form) object(data []byte) ([]byte, error) {
 	}
 	add("type", f.Type)
 	add("key", f.Key)
+	add("state", f.State)
 	if !added {
 		return bytes.Clone(data), nil
 	}

@@ -29,7 +29,7 @@ func pubCommand(s Streams) *cobra.Command {
 standard input is a message, published as it arrives.
 
 With --json each input line is a JSON object with the fields topic or topics,
-data, base64, type, id, key, retry and idempotency_key; TOPIC may then be left
+data, base64, type, id, key, state, retry and idempotency_key; TOPIC may then be left
 out.
 
 If the server goes away, pub keeps what is not acknowledged, tries again and
@@ -46,6 +46,7 @@ published twice. If the server is not there to begin with, pub waits for it for
 	cmd.Flags().StringVar(&o.form.Type, "type", "", "event type of the messages")
 	cmd.Flags().StringVar(&o.form.ID, "id", "", "ID of the message instead of one the server makes; needs DATA")
 	cmd.Flags().StringVar(&o.form.Key, "key", "", "what the messages are about, for readers that want the newest of each key")
+	cmd.Flags().BoolVar(&o.form.State, "state", false, "the messages are the state of their key: the topic keeps the newest of each")
 	cmd.Flags().DurationVar(&o.retry, "retry", 30*time.Second, "how long to try until the first message is published; 0 tries once")
 	cmd.Flags().BoolVar(&o.json, "json", false, "read JSON objects, print the result as JSON")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but errors")

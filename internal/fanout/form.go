@@ -112,6 +112,7 @@ type line struct {
 	Topics []string `json:"topics,omitempty"`
 	Type   string   `json:"type,omitempty"`
 	Key    string   `json:"key,omitempty"`
+	State  bool     `json:"state,omitempty"`
 	Time   string   `json:"time"`
 	Base64 bool     `json:"base64,omitempty"`
 	Data   string   `json:"data"`
@@ -121,7 +122,7 @@ type line struct {
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 func (enc *Encoder) line(e *eventlog.Entry) []byte {
-	l := line{ID: enc.ID(e), Topic: e.Topics[0], Type: e.Type, Key: e.Key, Time: e.Time.UTC().Format(timeLayout), Data: string(e.Data)}
+	l := line{ID: enc.ID(e), Topic: e.Topics[0], Type: e.Type, Key: e.Key, State: e.State, Time: e.Time.UTC().Format(timeLayout), Data: string(e.Data)}
 	if len(e.Topics) > 1 {
 		l.Topics = e.Topics
 	}

@@ -63,7 +63,7 @@ func FuzzParsedLineRoundTrips(f *testing.F) {
 // asLine writes a message as a publisher would.
 func asLine(t *testing.T, m hub.Message) []byte {
 	fields := map[string]any{
-		"topics": m.Topics, "type": m.Type, "id": m.ID, "key": m.Key, "retry": m.Retry.Milliseconds(),
+		"topics": m.Topics, "type": m.Type, "id": m.ID, "key": m.Key, "state": m.State, "retry": m.Retry.Milliseconds(),
 		"base64": true, "data": base64.StdEncoding.EncodeToString(m.Data),
 	}
 	if m.IdempotencyKey != "" {

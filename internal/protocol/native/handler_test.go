@@ -71,7 +71,7 @@ func TestRequestsAreRefusedWithTheReason(t *testing.T) {
 		{request{"GET", "/v1/topics/a?sinse=start", nil, ""}, 400, "unknown_parameter", `unknown parameter "sinse"; known are policy, slow, envelope, wait, last_event_id, lastEventID, lastEventId, Last-Event-ID, since, last`},
 		{request{"GET", "/v1/topics/a?topic=b", nil, ""}, 400, "unknown_parameter", `unknown parameter "topic"; known are policy, slow, envelope, wait, last_event_id, lastEventID, lastEventId, Last-Event-ID, since, last`},
 		{request{"GET", "/v1/events?topic=a&zz=1&aa=1", nil, ""}, 400, "unknown_parameter", `unknown parameter "aa"; known are topic, policy, slow, envelope, wait, last_event_id, lastEventID, lastEventId, Last-Event-ID, since, last`},
-		{request{"POST", "/v1/topics/a?tpye=x", nil, "x"}, 400, "unknown_parameter", `unknown parameter "tpye"; known are type, id, key, retry, idempotency_key`},
+		{request{"POST", "/v1/topics/a?tpye=x", nil, "x"}, 400, "unknown_parameter", `unknown parameter "tpye"; known are type, id, key, state, retry, idempotency_key`},
 		{request{"POST", "/v1/events?topic=a", []string{ndjson}, `{"data":"x"}`}, 400, "unknown_parameter", `unknown parameter "topic"; known are idempotency_key`},
 		{request{"DELETE", "/v1/topics/a?since=start", nil, ""}, 400, "unknown_parameter", `unknown parameter "since"; there is none here`},
 		{request{"GET", "/v1/topics/a?%0d%0aX:%20y=1", nil, ""}, 400, "unknown_parameter", `unknown parameter "\r\nX: y"; known are policy, slow, envelope, wait, last_event_id, lastEventID, lastEventId, Last-Event-ID, since, last`},

@@ -25,6 +25,7 @@ type wireMessage struct {
 	Type   string          `json:"type"`
 	ID     string          `json:"id"`
 	Key    string          `json:"key"`
+	State  bool            `json:"state"`
 	Retry  int64           `json:"retry"`
 
 	IdempotencyKey *string `json:"idempotency_key"`
@@ -102,7 +103,7 @@ func (w *wireMessage) message() (m hub.Message, err error) {
 	if w.Retry < 0 || w.Retry > maxRetry.Milliseconds() {
 		return m, badRequest("bad_parameter", fmt.Sprintf("retry is %d: want milliseconds from 0 to %d", w.Retry, maxRetry.Milliseconds()))
 	}
-	m = hub.Message{Topics: w.Topics, Type: w.Type, ID: w.ID, Key: w.Key, Retry: time.Duration(w.Retry) * time.Millisecond}
+	m = hub.Message{Topics: w.Topics, Type: w.Type, ID: w.ID, Key: w.Key, State: w.State, Retry: time.Duration(w.Retry) * time.Millisecond}
 	if w.IdempotencyKey != nil {
 		m.IdempotencyKey = *w.IdempotencyKey
 		if err := checkKey(keyParam, m.IdempotencyKey); err != nil {

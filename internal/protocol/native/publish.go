@@ -17,7 +17,7 @@ import (
 	"github.com/weirstream/weir/internal/topic"
 )
 
-var publishParams = []string{"type", "id", "key", "retry", keyParam}
+var publishParams = []string{"type", "id", "key", "state", "retry", keyParam}
 
 // publish publishes the request's body, whatever its type, to one topic.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, name string) error {
@@ -60,6 +60,9 @@ func message(q url.Values, keys []string, name string) (m hub.Message, err error
 	}
 	m = hub.Message{Topics: []string{name}, Type: q.Get("type"), ID: q.Get("id")}
 	if m.Key, err = textParam(q, "key"); err != nil {
+		return m, err
+	}
+	if m.State, err = stateParam(q); err != nil {
 		return m, err
 	}
 	if m.Retry, err = retryParam(q); err != nil {
@@ -128,6 +131,17 @@ func unsupported(detail string) problem {
 
 // maxRetry bounds the reconnection time that a publisher may ask for.
 const maxRetry = 24 * time.Hour
+
+func stateParam(q url.Values) (bool, error) {
+	if !q.Has("state") {
+		return false, nil
+	}
+	state, err := strconv.ParseBool(q.Get("state"))
+	if err != nil {
+		err = badRequest("bad_parameter", "state is "+quote(q.Get("state"))+": want true or false")
+	}
+	return state, err
+}
 
 func retryParam(q url.Values) (time.Duration, error) {
 	if !q.Has("retry") {
