@@ -105,6 +105,33 @@ func TestBrowserLearnsThatTheServerStartedAnew(t *testing.T) {
 	}
 }
 
+// TestBrowserMissesNothingOverAKill kills a server with its log on disk three times.
+// What was acknowledged while the page could not see it comes after the restart.
+func TestBrowserMissesNothingOverAKill(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--stream.retry", "100ms", "--cors.origins", "*", "--data", t.TempDir())
+	p, source := viaProxy(t, s, "/v1/topics/a")
+	source.opened()
+	n := 0
+	publish := func(count int) {
+		s.publishNumbers("a", n+1, n+count)
+		n += count
+	}
+	for round := range 3 {
+		publish(2)
+		source.await(n, "message")
+		p.setDown(true)
+		source.await(round+1, "error")
+		publish(5) // the page sees none of them
+		s.kill()
+		s = s.restart()
+		publish(1)
+		p.setDown(false)
+		source.await(n, "message")
+	}
+	checkCount(t, "Chromium", data(source.records("message", "event")), n)
+}
+
 func TestBrowserThatComesBackTooLateIsTold(t *testing.T) {
 	t.Parallel()
 	for policy, want := range map[string][]string{
