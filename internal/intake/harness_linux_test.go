@@ -76,15 +76,34 @@ type echo struct {
 	seen []string
 }
 
-func (e *echo) Answer(dst []byte, r *intake.Request) ([]byte, bool) {
-	if string(r.Method) != "POST" || string(r.Path) == "/no" {
-		return dst, false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.seen = append(e.seen, string(r.Path)+" "+string(r.Body))
-	return fmt.Appendf(dst, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s %s", len(r.Path)+1+len(r.Body), r.Path, r.Body), true
+func (e *echo) NewBatch() intake.Batch { return &echoes{echo: e} }
+
+// echoes are a batch of an echo.
+type echoes struct {
+	*echo
+	texts []string
 }
+
+func (b *echoes) Add(r *intake.Request) bool {
+	if string(r.Method) != "POST" || string(r.Path) == "/no" {
+		return false
+	}
+	b.texts = append(b.texts, string(r.Path)+" "+string(r.Body))
+	return true
+}
+
+func (b *echoes) Commit() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = append(b.seen, b.texts...)
+	return nil
+}
+
+func (b *echoes) Answer(dst []byte, i int) []byte {
+	return fmt.Appendf(dst, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b.texts[i]), b.texts[i])
+}
+
+func (b *echoes) Reset() { b.texts = nil }
 
 func (e *echo) requests() []string {
 	e.mu.Lock()

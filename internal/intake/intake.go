@@ -18,11 +18,26 @@ import (
 	"time"
 )
 
-// A Handler answers requests. It runs on a worker's goroutine and must not block.
+// A Handler answers requests.
 type Handler interface {
-	// Answer appends the whole response to dst. It returns false, and dst as it
-	// was, to leave the request to net/http. r is valid until it returns.
-	Answer(dst []byte, r *Request) ([]byte, bool)
+	// NewBatch is called once for each worker.
+	NewBatch() Batch
+}
+
+// A Batch is the requests that a worker has read and not answered. What has come on
+// all its connections is carried out together, so that many share what each would
+// have to wait for.
+type Batch interface {
+	// Add takes a request. It returns false to leave it to net/http. r is valid until
+	// it returns.
+	Add(r *Request) bool
+	// Commit carries all requests out. It may wait; the connections of the worker wait
+	// with it. If it fails none was carried out, and net/http serves them again.
+	Commit() error
+	// Answer appends the whole response to request i, counted from 0.
+	Answer(dst []byte, i int) []byte
+	// Reset empties the batch.
+	Reset()
 }
 
 // A Conn is a connection to be adopted.

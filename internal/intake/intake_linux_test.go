@@ -245,11 +245,21 @@ func TestCloseEndsConnectionsInEveryState(t *testing.T) {
 // A hurdle is a handler that says when it is called, and then waits.
 type hurdle struct{ reached, pass chan struct{} }
 
-func (h hurdle) Answer(dst []byte, _ *intake.Request) ([]byte, bool) {
+func (h hurdle) NewBatch() intake.Batch { return h }
+
+func (hurdle) Add(*intake.Request) bool { return true }
+
+func (h hurdle) Commit() error {
 	h.reached <- struct{}{}
 	<-h.pass
-	return append(dst, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"...), true
+	return nil
 }
+
+func (hurdle) Answer(dst []byte, _ int) []byte {
+	return append(dst, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"...)
+}
+
+func (hurdle) Reset() {}
 
 // TestCloseFinishesWhatIsBeingServed closes while a request is being answered, and
 // while another connection waits to be taken in.

@@ -42,13 +42,13 @@ func newBench(t *testing.T, size int) *bench {
 	}
 	padding := strings.Repeat("-", size)
 	b.worker = &worker{idle: time.Hour, epoll: epoll, conns: make(map[int32]*conn), buf: make([]byte, 2*maxRequest),
-		handler: answerFunc(func(dst []byte, r *Request) ([]byte, bool) {
+		batch: &batchOf{answer: func(dst []byte, r *Request) ([]byte, bool) {
 			if string(r.Method) != "POST" || string(r.Path) == "/no" {
 				return dst, false
 			}
 			b.log = append(b.log, r.target()+" "+string(r.Body))
 			return append(append(append(dst, padding...), r.Body...), '\n'), true
-		})}
+		}}}
 	b.peer = ends[1]
 	b.count.Add(1)
 	b.watch(Conn{FD: ends[0], GiveBack: func(fd int, unread []byte) { b.given <- handed{fd, unread} }})
@@ -61,9 +61,30 @@ func newBench(t *testing.T, size int) *bench {
 	return b
 }
 
-type answerFunc func(dst []byte, r *Request) ([]byte, bool)
+// A batchOf answers each request when it is added.
+type batchOf struct {
+	answer  func(dst []byte, r *Request) ([]byte, bool)
+	answers [][]byte
+	fails   bool // Commit does
+}
 
-func (f answerFunc) Answer(dst []byte, r *Request) ([]byte, bool) { return f(dst, r) }
+func (b *batchOf) Add(r *Request) bool {
+	text, ok := b.answer(nil, r)
+	if ok {
+		b.answers = append(b.answers, text)
+	}
+	return ok
+}
+
+func (b *batchOf) Commit() error {
+	if b.fails {
+		return io.ErrClosedPipe
+	}
+	return nil
+}
+
+func (b *batchOf) Answer(dst []byte, i int) []byte { return append(dst, b.answers[i]...) }
+func (b *batchOf) Reset()                          { b.answers = b.answers[:0] }
 
 func (b *bench) hangUp() {
 	if b.peer >= 0 {
@@ -86,6 +107,7 @@ func (b *bench) turn(t *testing.T) int {
 	for _, ev := range events[:n] {
 		b.event(b.conns[ev.Fd], ev.Events)
 	}
+	b.flush()
 	return n
 }
 
@@ -338,6 +360,22 @@ func TestAnswersComeBeforeThoseOfNetHTTP(t *testing.T) {
 	}
 }
 
+// TestWhatFailsIsNetHTTPs fails to commit: every connection of the batch goes to
+// net/http with the requests that it had there, and with what came after them.
+func TestWhatFailsIsNetHTTPs(t *testing.T) {
+	b := newBench(t, 0)
+	b.batch.(*batchOf).fails = true
+	input := post("/a", "x") + post("/b", "y") + "POST /c"
+	b.write(t, []byte(input))
+	b.turn(t)
+	if unread := b.handedBack(t); unread != input {
+		t.Errorf("net/http reads %q, want %q", unread, input)
+	}
+	if got := b.read(t); len(got) > 0 {
+		t.Errorf("%q is answered", got)
+	}
+}
+
 // TestWhoIsGoneIsClosed closes the client's end in each state.
 func TestWhoIsGoneIsClosed(t *testing.T) {
 	requests, _ := many(1000, 3000)
@@ -424,6 +462,7 @@ func TestUnreadMayBeLarge(t *testing.T) {
 	b.forget(b.conn)
 	b.count.Add(2)
 	b.watch(Conn{FD: fd, Unread: requests, GiveBack: b.conn.giveBack})
+	b.flush()
 	b.count.Add(-1)
 	if got := string(b.read(t)); got != want {
 		t.Errorf("%d bytes of answers arrive, want %d", len(got), len(want))
@@ -435,7 +474,7 @@ func BenchmarkServe(b *testing.B) {
 	for _, pipelined := range []int{1, 64} {
 		b.Run(fmt.Sprintf("pipelined=%d", pipelined), func(b *testing.B) {
 			w := &worker{idle: time.Hour, conns: make(map[int32]*conn), buf: make([]byte, 2*maxRequest),
-				handler: answerFunc(func(dst []byte, _ *Request) ([]byte, bool) { return append(dst, plain...), true })}
+				batch: &batchOf{answer: func([]byte, *Request) ([]byte, bool) { return []byte(plain), true }}}
 			ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				b.Fatal(err)
@@ -450,6 +489,7 @@ func BenchmarkServe(b *testing.B) {
 					b.Fatal(err)
 				}
 				w.event(c, unix.EPOLLIN)
+				w.flush()
 				if n, err := receive(ends[1], scrap); n != len(input) {
 					b.Fatal(n, err, io.ErrShortWrite)
 				}

@@ -25,16 +25,15 @@ func New(h Handler, o Options) *Server {
 	}
 	s := &Server{workers: make([]*worker, o.Workers)}
 	for i := range s.workers {
-		s.workers[i] = &worker{handler: h, idle: o.Idle}
+		s.workers[i] = &worker{batch: h.NewBatch(), idle: o.Idle}
 	}
 	return s
 }
 
 // A worker reads, has answered, and writes.
 type worker struct {
-	handler Handler
-	idle    time.Duration
-	count   atomic.Int64 // connections
+	idle  time.Duration
+	count atomic.Int64 // connections
 
 	mu      sync.Mutex
 	arrived []Conn   // guarded by mu: not yet taken in
@@ -45,9 +44,20 @@ type worker struct {
 	// Owned by the goroutine.
 	epoll int
 	conns map[int32]*conn
-	buf   []byte // a request is read and served from here
+	buf   []byte // a request is read and parsed from here
 	out   []byte // and answered from here
+	batch Batch
+	turns []turn // of the connections that have requests in the batch
+	held  []byte // those requests
 	swept time.Time
+}
+
+// A turn is what one connection has in the batch.
+type turn struct {
+	conn     *conn
+	requests int
+	bytes    int // of these requests, in held
+	leaving  bool
 }
 
 // A conn is an adopted connection.
@@ -130,6 +140,7 @@ func (w *worker) run(file *os.File, raw syscall.RawConn, done chan struct{}) {
 			for _, ev := range events[:n] {
 				w.event(w.conns[ev.Fd], ev.Events)
 			}
+			w.flush()
 			if n = w.lookAgain(n, events[:]); n == 0 {
 				break
 			}
@@ -180,6 +191,7 @@ func (w *worker) takeIn(file *os.File) bool {
 	w.mu.Unlock()
 	for _, a := range arrived {
 		w.watch(a)
+		w.flush()
 	}
 	return true
 }
@@ -233,37 +245,77 @@ func (w *worker) read(c *conn, events uint32) {
 	}
 }
 
-// serve answers every complete request in p and keeps the rest.
+// serve puts every complete request in p into the batch and keeps the rest.
 func (w *worker) serve(c *conn, p []byte) {
 	if len(c.partial) == 0 {
 		c.active = time.Now()
 	}
-	w.out = w.out[:0]
+	all, t := p, turn{conn: c}
 	for len(p) > 0 {
 		var r Request
 		n, v := parse(p, &r)
 		if v == incomplete {
 			break
 		}
-		served := false
-		if v == complete {
-			w.out, served = w.handler.Answer(w.out, &r)
-		}
-		if !served {
-			w.giveUp(c, p, w.out)
-			return
+		if v != complete || !w.batch.Add(&r) {
+			t.leaving = true
+			break
 		}
 		p = p[n:]
+		t.requests++
 	}
-	if len(w.out) > 0 {
-		c.active = time.Now()
+	if t.requests == 0 && t.leaving {
+		w.giveUp(c, p, nil)
+		return
 	}
 	c.partial = append(c.partial[:0], p...)
 	if len(p) == 0 && cap(c.partial) > 4096 {
 		c.partial = nil
 	}
-	w.send(c, w.out)
+	if t.requests > 0 {
+		t.bytes = len(all) - len(p)
+		w.held = append(w.held, all[:t.bytes]...)
+		w.turns = append(w.turns, t)
+	}
 }
+
+// flush carries the batch out and answers.
+func (w *worker) flush() {
+	if len(w.turns) == 0 {
+		return
+	}
+	err := w.batch.Commit()
+	i, held, now := 0, w.held, time.Now()
+	for _, t := range w.turns {
+		c := t.conn
+		if err != nil { // net/http finds the same error and words it
+			w.giveUp(c, append(bytes.Clone(held[:t.bytes]), c.partial...), nil)
+			held = held[t.bytes:]
+			continue
+		}
+		held = held[t.bytes:]
+		c.active = now
+		w.out = w.out[:0]
+		for range t.requests {
+			w.out = w.batch.Answer(w.out, i)
+			i++
+		}
+		if t.leaving {
+			w.giveUp(c, c.partial, w.out)
+		} else {
+			w.send(c, w.out)
+		}
+	}
+	w.batch.Reset()
+	clear(w.turns)
+	w.turns, w.held = w.turns[:0], w.held[:0]
+	if cap(w.held) > maxHeld {
+		w.held = nil
+	}
+}
+
+// maxHeld is how much scratch for requests a worker keeps.
+const maxHeld = 1 << 20
 
 // giveUp hands the connection back to net/http, with p unread, after sending
 // answers.

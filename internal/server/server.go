@@ -63,7 +63,7 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 	srv.hub = h
 	srv.native = native.New(h, native.Options{
 		MaxBytes: int(s.Hub.MaxMessage),
-		Adopt:    s.Data == "", // publishing to a log in memory does not block
+		Adopt:    true,
 		Idle:     s.HTTP.IdleTimeout,
 		Served:   func() { srv.traffic.requests.Add(1) },
 	})

@@ -104,33 +104,62 @@ func giveBack(srv *http.Server, nc net.Conn, unread []byte) {
 	handover.Return(srv, nc, unread)
 }
 
-// Answer implements [intake.Handler]: it publishes one message. Whatever would be
-// an error is left to net/http, which finds the same error and words it.
-func (h *Handler) Answer(dst []byte, r *intake.Request) ([]byte, bool) {
+// NewBatch implements [intake.Handler].
+func (h *Handler) NewBatch() intake.Batch { return &batch{h: h} }
+
+// A batch is messages that are published together. Whatever would be an error is
+// left to net/http, which finds the same error and words it.
+type batch struct {
+	h        *Handler
+	messages []hub.Message
+	topics   []string // the log may change those of the messages
+	receipts []hub.Receipt
+}
+
+// Add implements [intake.Batch].
+func (b *batch) Add(r *intake.Request) bool {
 	name, ok := bytes.CutPrefix(r.Path, []byte(topicsPath))
-	if !ok || string(r.Method) != http.MethodPost || len(r.Body) > h.opts.MaxBytes {
-		return dst, false
+	if !ok || string(r.Method) != http.MethodPost || len(r.Body) > b.h.opts.MaxBytes {
+		return false
 	}
 	topic := string(name)
 	q, err := url.ParseQuery(string(r.Query))
-	if err != nil || h.mayPublish(topic) != nil {
-		return dst, false
+	if err != nil || b.h.mayPublish(topic) != nil {
+		return false
 	}
 	var keys []string
 	if r.IdempotencyKey != nil {
 		keys = []string{string(r.IdempotencyKey)}
 	}
 	m, err := message(q, keys, topic)
-	if err != nil {
-		return dst, false
-	}
 	m.Data = bytes.Clone(r.Body)
-	receipt, err := h.commit(context.Background(), m)
-	if err != nil {
-		return dst, false
+	if err != nil || b.h.hub.Check(m) != nil {
+		return false
 	}
-	h.opts.Served()
-	return h.appendCreated(dst, topic, receipt), true
+	b.messages, b.topics = append(b.messages, m), append(b.topics, topic)
+	return true
+}
+
+// Commit implements [intake.Batch].
+func (b *batch) Commit() (err error) {
+	if b.h.Draining() {
+		return errStopping
+	}
+	b.receipts, err = b.h.hub.Commit(context.Background(), nil, b.messages...)
+	return err
+}
+
+// Answer implements [intake.Batch].
+func (b *batch) Answer(dst []byte, i int) []byte {
+	b.h.opts.Served()
+	return b.h.appendCreated(dst, b.topics[i], b.receipts[i])
+}
+
+// Reset implements [intake.Batch].
+func (b *batch) Reset() {
+	clear(b.messages)
+	clear(b.topics)
+	b.messages, b.topics, b.receipts = b.messages[:0], b.topics[:0], nil
 }
 
 // created is the answer to a publish.

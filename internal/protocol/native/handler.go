@@ -36,8 +36,8 @@ const Reserved = "weir/"
 type Options struct {
 	MaxBytes int // of one message's data, as in hub.Options; 0: 1 MiB
 	// Adopt takes connections over from publishers that send one message after the
-	// other, if publishing does not block. The server must use [ConnContext], and
-	// Drain must be called before it stops.
+	// other. The server must use [ConnContext], and Drain must be called before it
+	// stops.
 	Adopt bool
 	// Idle is the silence after which such a connection is closed. 0: 2 min.
 	Idle time.Duration
