@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	trimEvery = 2 * time.Second
-	trimAfter = 1000 // streams more or fewer than when memory was last given back
+	trimEvery = time.Second
+	trimAfter = 250 // streams more or fewer than when memory was last given back
 )
 
 // trimMemory gives memory back to the system after many streams have come or
