@@ -125,27 +125,48 @@ func announce(w io.Writer, asJSON bool, ls []listener, loaded *config.Loaded) er
 	for _, l := range ls {
 		fmt.Fprintf(t, "%s\t%s\t%s\tready\n", l.Name, l.URL, l.Handler)
 	}
-	fmt.Fprintln(t, "\nTOPICS\tMESSAGES\tAGE\tBYTES")
-	h := loaded.Settings.History
-	for _, r := range append(h.Topics, config.TopicRule{Topic: "all others", MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes}) {
-		fmt.Fprintln(t, kept(r))
-	}
+	writeKept(t, loaded.Settings)
 	t.Flush()
 	writeHints(&b, ls)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// kept returns the cells of a row.
-func kept(r config.TopicRule) string {
-	if r.MaxMessages < 0 {
-		return r.Topic + "\tnone\t-\t-"
+// writeKept writes a table of what is kept, and where.
+func writeKept(w io.Writer, s *config.Settings) {
+	onDisk := ""
+	if s.Data != "" {
+		onDisk = "\tDURABILITY"
 	}
+	fmt.Fprintln(w, "\nTOPICS\tMESSAGES\tAGE\tBYTES"+onDisk)
+	h := s.History
+	others := config.TopicRule{Topic: "all others", MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes, Durability: s.Disk.Durability}
+	for _, r := range append(h.Topics, others) {
+		if s.Data == "" {
+			r.Durability = ""
+		}
+		fmt.Fprintln(w, kept(r))
+	}
+	if s.Data == "" {
+		fmt.Fprintln(w, "\nkept in memory; --data DIR keeps messages over restarts")
+	} else {
+		fmt.Fprintf(w, "\nkept in %s\n", s.Data)
+	}
+}
+
+// kept returns the cells of a row. The last is left out if there is no durability.
+func kept(r config.TopicRule) string {
 	cells := []string{r.Topic, strconv.Itoa(r.MaxMessages), config.FormatDuration(r.MaxAge), config.FormatSize(r.MaxBytes)}
 	for i, cell := range cells {
 		if cell == "0" {
 			cells[i] = "no limit"
 		}
+	}
+	if r.MaxMessages < 0 {
+		cells = []string{r.Topic, "none", "-", "-"}
+	}
+	if r.Durability != "" {
+		cells = append(cells, r.Durability)
 	}
 	return strings.Join(cells, "\t")
 }

@@ -46,6 +46,15 @@ func serveWith(t *testing.T, f *fake, args ...string) (code int, out, err string
 	return code, o.String(), e.String()
 }
 
+func TestServeShowsWhereMessagesAreKept(t *testing.T) {
+	_, out, _ := serveWith(t, &fake{}, "--data", "state", "--disk.durability", "interval")
+	for _, want := range []string{"DURABILITY\n", "interval\n", "\nkept in state\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
 func TestServeShowsWhereItCanBeReached(t *testing.T) {
 	f := &fake{listeners: []listener{
 		{"sock", "unix:/run/weir.sock", "all"},
@@ -61,6 +70,8 @@ main       http://127.0.0.1:8080/   all       ready
 
 TOPICS       MESSAGES   AGE        BYTES
 all others   10000      no limit   16MiB
+
+kept in memory; --data DIR keeps messages over restarts
 
 read:     curl -N http://127.0.0.1:8080/v1/topics/greetings
 publish:  curl -d hello http://127.0.0.1:8080/v1/topics/greetings
