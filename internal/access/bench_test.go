@@ -1,0 +1,42 @@
+package access_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/weirstream/weir/internal/access"
+)
+
+// BenchmarkFromRequest is what a request costs before its work begins.
+func BenchmarkFromRequest(b *testing.B) {
+	var apiKeys []access.APIKey
+	for i := range access.MaxAPIKeys {
+		k, err := access.ParseAPIKey(fmt.Sprintf("name%d:%s%03d", i, apiKey, i), access.Grant{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		apiKeys = append(apiKeys, k)
+	}
+	for _, c := range []struct {
+		kind, token string
+		opts        access.Options
+	}{
+		{"HS256", good(b), access.Options{}},
+		{"RS256", sign(b, jwt.SigningMethodRS256, rsaKey(), "", claims(nil)), access.Options{Keys: publicKeys(b, rsaKey())}},
+		{"ES256", sign(b, jwt.SigningMethodES256, p256Key(), "", claims(nil)), access.Options{Keys: publicKeys(b, p256Key())}},
+		{"EdDSA", sign(b, jwt.SigningMethodEdDSA, ed25519Key(), "", claims(nil)), access.Options{Keys: publicKeys(b, ed25519Key())}},
+		{"apikey", apiKey + "000", access.Options{APIKeys: apiKeys}},
+	} {
+		b.Run("kind="+c.kind, func(b *testing.B) {
+			v, r := verifier(b, c.opts), bearer(c.token)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.FromRequest(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
