@@ -101,6 +101,13 @@ func (m *Memory) Epoch() string { return m.epoch }
 // and is ahead of the follower: when that gets an entry, Head has its position.
 func (m *Memory) Head() uint64 { return m.head.Load() }
 
+// Topics returns how many topics the log knows, with those that keep nothing.
+func (m *Memory) Topics() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.topics)
+}
+
 // entrySize is what an entry counts towards Options.TotalBytes.
 func entrySize(e *Entry) int64 {
 	n := entryOverhead + len(e.Data) + len(e.Type) + len(e.ID) + len(e.Key) + len(e.IdempotencyKey)

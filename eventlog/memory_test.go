@@ -502,3 +502,14 @@ func FuzzMemoryAgreesWithModel(f *testing.F) {
 		})
 	})
 }
+
+func TestTopicsAreCounted(t *testing.T) {
+	m := open(t, eventlog.Options{MaxTopics: 3})
+	for i, want := range []int{1, 2, 3, 3} {
+		add(t, m, fmt.Sprint("topic ", i))
+		add(t, m, fmt.Sprint("topic ", i))
+		if got := m.Topics(); got != want {
+			t.Errorf("after %d topics: %d, want %d", i+1, got, want)
+		}
+	}
+}

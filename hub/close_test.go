@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"testing"
@@ -141,4 +142,38 @@ func TestStatsCountMessagesBytesAndReaders(t *testing.T) {
 		want.Readers = 1
 		eventually(t, "two are gone", func() bool { return s.hub.Stats() == want })
 	})
+}
+
+// TestGapsAndDuplicatesAreCounted makes a gap of each reason that one request can
+// make, by each way to read, and publishes some messages twice.
+func TestGapsAndDuplicatesAreCounted(t *testing.T) {
+	s := serve(t, "pipe", hub.Options{History: hub.History{Default: hub.Retention{MaxEntries: 2}}}, nil)
+	for i := range 5 {
+		s.publish(fmt.Sprint(i), "a")
+	}
+	for _, id := range []string{"same", "same"} {
+		publish(t, s.hub, hub.Message{Topics: []string{"b"}, ID: id})
+	}
+	for range 3 {
+		publish(t, s.hub, hub.Message{Topics: []string{"c"}, IdempotencyKey: "once"})
+	}
+	want := map[string]int64{"expired": 0, "foreign": 0, "future": 0, "unknown": 0, "ambiguous": 0, "slow": 0}
+	if got := s.hub.Gaps(); !maps.Equal(got, want) {
+		t.Errorf("before: %v, want %v", got, want)
+	}
+	for id, reason := range map[string]string{s.id(1): "expired", "aaaaaaaa-1": "foreign", s.id(1000): "future", "strange": "unknown"} {
+		s.get("?topic=a&last_event_id=" + id).drop()
+		want[reason]++
+	}
+	if _, _, err := s.hub.Poll(t.Context(), hub.Subscription{Topics: []string{"b"}, From: hub.FromID("same")}, 0); err != nil {
+		t.Fatal(err)
+	}
+	want["ambiguous"]++
+	s.get("?topic=a&last_event_id=" + s.id(5)).drop() // nothing is missing
+	if got := s.hub.Gaps(); !maps.Equal(got, want) {
+		t.Errorf("after: %v, want %v", got, want)
+	}
+	if got := s.hub.Stats(); got.Published != 8 || got.Duplicates != 2 {
+		t.Errorf("%d published, %d duplicates, want 8 and 2", got.Published, got.Duplicates)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/fanout"
 	"github.com/weirstream/weir/internal/loop"
+	"github.com/weirstream/weir/internal/topic"
 	"github.com/weirstream/weir/stream"
 )
 
@@ -97,6 +98,7 @@ type Options struct {
 	History   History        // how much is kept in memory, if Log is nil
 	Stream    stream.Options // for the streams of Handler and Serve
 	Policy    Policy         // for readers that ask for none; 0: Diff
+	Policies  []PolicyRule   // the first that matches the reader's first topic comes before Policy
 	Slow      SlowPolicy     // for readers that ask for none; 0: CatchUp
 	MaxBytes  int            // of one message's data; 0: 1 MiB
 	MaxTopics int            // patterns of one reader, topics of one message; 0: 100
@@ -122,6 +124,23 @@ func (o *Options) fill() error {
 	return err
 }
 
+// A PolicyRule gives readers of the topics that match a pattern a policy.
+type PolicyRule struct {
+	Pattern string
+	Policy  Policy
+}
+
+// policy is that of readers who ask for none. A pattern that they follow counts as a
+// topic if the rule's matches all that it does.
+func (o *Options) policy(pattern string) Policy {
+	for _, r := range o.Policies {
+		if topic.Covers(r.Pattern, pattern) {
+			return r.Policy
+		}
+	}
+	return o.Policy
+}
+
 // A Hub has topics, to which programs publish and which streams follow.
 type Hub struct {
 	opts    Options
@@ -130,8 +149,9 @@ type Hub struct {
 	feed    fanout.Feed
 	openers [4]*stream.Opener // by Form
 
-	published atomic.Int64
-	watchers  watchers
+	published  atomic.Int64
+	duplicates atomic.Int64
+	watchers   watchers
 
 	mu     sync.Mutex
 	closed bool                            // guarded by mu
@@ -216,16 +236,17 @@ func (h *Hub) Log() eventlog.Log { return h.log }
 
 // Stats are counts of a hub.
 type Stats struct {
-	Published int64 // messages since start
-	Delivered int64 // messages written to streams since start
-	Bytes     int64 // bytes written for them
-	Readers   int64 // streams that follow topics now
-	Behind    int64 // those of them that are catching up
+	Published  int64 // messages since start
+	Duplicates int64 // messages since start that were not stored again: see [Receipt]
+	Delivered  int64 // messages written to streams since start
+	Bytes      int64 // bytes written for them
+	Readers    int64 // streams that follow topics now
+	Behind     int64 // those of them that are catching up
 }
 
 // Stats returns the counts.
 func (h *Hub) Stats() Stats {
-	s := Stats{Published: h.published.Load()}
+	s := Stats{Published: h.published.Load(), Duplicates: h.duplicates.Load()}
 	for _, t := range *h.tables.Load() {
 		ts := t.Stats()
 		s.Delivered += ts.Delivered
@@ -235,3 +256,7 @@ func (h *Hub) Stats() Stats {
 	}
 	return s
 }
+
+// Gaps returns how many gaps readers have been told of since start, by
+// [Gap.Reason]. Every reason is there.
+func (h *Hub) Gaps() map[string]int64 { return h.enc.Gaps() }

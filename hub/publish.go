@@ -69,6 +69,9 @@ func (h *Hub) Commit(ctx context.Context, puts []eventlog.Put, ms ...Message) ([
 		}
 	}
 	h.published.Add(stored)
+	if twice := int64(len(entries)) - stored; twice > 0 {
+		h.duplicates.Add(twice)
+	}
 	return receipts, nil
 }
 

@@ -44,7 +44,7 @@ func (h *Hub) resolve(sub Subscription) (place, error) {
 	if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrPattern, err)
 	}
-	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.Policy), slow: cmp.Or(sub.Slow, h.opts.Slow)}
+	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.policy(sub.Topics[0])), slow: cmp.Or(sub.Slow, h.opts.Slow)}
 	return p, h.locate(&p, sub.From)
 }
 

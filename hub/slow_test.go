@@ -88,6 +88,9 @@ func TestStalledReaderIsToldWhatItMissed(t *testing.T) {
 		if last != head || id != s.id(head+1) || string(data) != "end" {
 			t.Errorf("after the notice came messages up to %d, then %.100q with ID %s; want up to %d, then the end", last, data, id, head)
 		}
+		if n := s.hub.Gaps()["slow"]; n != 1 {
+			t.Errorf("%d such notices are counted, want 1", n)
+		}
 	})
 }
 

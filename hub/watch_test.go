@@ -80,4 +80,6 @@ func TestWatchRefusesWhatIsNoPattern(t *testing.T) {
 	}
 }
 
-func message(topic string) hub.Message { return hub.Message{Topics: []string{topic}, Data: []byte("x")} }
+func message(topic string) hub.Message {
+	return hub.Message{Topics: []string{topic}, Data: []byte("x")}
+}

@@ -88,6 +88,9 @@ func (op *Opener) open(w http.ResponseWriter, r *http.Request, first []byte) (*C
 	if err := c.begin(w, r, first); err != nil {
 		return c, err
 	}
+	if op.opts.Opened != nil {
+		op.opts.Opened(c, r)
+	}
 	c.join(from)
 	return c, nil
 }

@@ -42,6 +42,10 @@ type Options struct {
 	// gets the stream, and others get 406.
 	Otherwise http.Handler
 
+	// Opened is called with every stream that opens, before its handler, and the
+	// request. If it keeps the request, that lives as long. It may be nil.
+	Opened func(c *Conn, r *http.Request)
+
 	// Engine carries the streams. If nil, all share one.
 	Engine *Engine
 	// Log gets panics of callbacks. If nil, slog.Default().
@@ -69,6 +73,9 @@ var defaultEngine = NewEngine(0)
 
 // Len returns how many streams are open.
 func (e *Engine) Len() int { return e.loops.Len() }
+
+// Closed returns how many streams have been closed for reason r.
+func (e *Engine) Closed(r Reason) int64 { return e.loops.Closed(r) }
 
 // End ends all streams cleanly. SSE readers are told first to come back after a
 // random time within window, so that they do not all come at once.

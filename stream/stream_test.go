@@ -349,3 +349,49 @@ func TestLastEventIDFromHeaderAndQuery(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenedComesBeforeTheHandlerWithItsRequest also looks whether the end is counted.
+func TestOpenedComesBeforeTheHandlerWithItsRequest(t *testing.T) {
+	engines(t, func(t *testing.T, s *server) {
+		type opening struct {
+			conn   *stream.Conn
+			method string
+			value  any
+		}
+		type key struct{}
+		opened, handled := make(chan opening, 10), make(chan *stream.Conn, 10)
+		o := s.options(stream.Options{Opened: func(c *stream.Conn, r *http.Request) {
+			opened <- opening{c, r.Method, r.Context().Value(key{})}
+		}})
+		inner := o.SSE(func(c *stream.Conn, r *http.Request) {
+			if len(opened) != 1 {
+				t.Errorf("the handler runs after %d openings, want 1", len(opened))
+			}
+			handled <- c
+		})
+		s.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, "mine")))
+		}))
+		if resp, err := s.http.Client().Head(s.http.URL); err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		skipTo(t, bufio.NewReader(s.get(t).Body), "")
+		c := <-handled
+		select {
+		case got := <-opened:
+			if got.conn != c || got.method != "GET" || got.value != "mine" {
+				t.Errorf("Opened got %+v, want %p and the request", got, c)
+			}
+		default:
+			t.Fatal("Opened was not called")
+		}
+		if n := s.engine.Closed(stream.Ended); n != 0 {
+			t.Errorf("%d streams have ended, want 0", n)
+		}
+		c.End()
+		eventually(t, "the end is counted", func() bool { return s.engine.Closed(stream.Ended) == 1 })
+		if len(opened) > 0 {
+			t.Error("Opened was called for HEAD")
+		}
+	})
+}

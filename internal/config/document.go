@@ -73,9 +73,11 @@ listen:
   event-stream: {listen: "127.0.0.1:8288", handler: api}
   page: {listen: "127.0.0.1:8080", handler: page}
   local: {listen: "unix:/run/weir/weir.sock"}
+  metrics: {listen: "127.0.0.1:9100", handler: admin}
 ` + "```" + `
 
-The handler ` + "`all`" + ` (default) serves everything, ` + "`api`" + ` the HTTP interface without the page, ` + "`page`" + ` the page and what it needs.
+The handler ` + "`all`" + ` (default) serves everything, ` + "`api`" + ` the HTTP interface without the page, ` + "`page`" + ` the page and what it needs,
+` + "`admin`" + ` only what concerns operation: ` + "`/metrics`, `/healthz`, `/readyz` and `/version`" + `. With such a listener the others do not serve ` + "`/metrics`" + `.
 
 ## Rules for topics
 

@@ -114,7 +114,7 @@ func TestWrongNamedListenersNameBothLines(t *testing.T) {
 		},
 		{"listen:\n  a: {handler: api}\n", "weir.yaml:2: listen.a: has no address: add listen: host:port"},
 		{"listen:\n  a: {listen: \"x\"}\n", `weir.yaml:2: listen.a.listen: "x" is not an address: write host:port, [::1]:8080 or unix:/path`},
-		{"listen:\n  a: {listen: \":0\", handler: apis}\n", `weir.yaml:2: listen.a.handler: "apis" is not one of all, api, page; did you mean "api"?`},
+		{"listen:\n  a: {listen: \":0\", handler: apis}\n", `weir.yaml:2: listen.a.handler: "apis" is not one of all, api, page, admin; did you mean "api"?`},
 		{"listen:\n  a: {listen: \":0\", handlr: api}\n", `weir.yaml:2: listen.a: unknown key "handlr"; did you mean "handler"?`},
 		{"listen:\n  a: 127.0.0.1:1\n", `weir.yaml:2: listen.a: takes keys and values, not "127.0.0.1:1"`},
 		{"listen: {}\n", "weir.yaml:1: listen: names no address"},

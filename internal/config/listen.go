@@ -14,8 +14,8 @@ import (
 )
 
 // Handlers are what a listener can serve: everything, the HTTP interface alone,
-// or the page with what it needs.
-var Handlers = []string{"all", "api", "page"}
+// the page with what it needs, or only what the server tells about itself.
+var Handlers = []string{"all", "api", "page", "admin"}
 
 // A Listener is one address to listen on.
 type Listener struct {

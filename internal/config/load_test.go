@@ -46,15 +46,16 @@ func TestDefaultsNeedNoInput(t *testing.T) {
 	s := load(t, config.Input{}).Settings
 	want := &config.Settings{
 		Listen: []config.Listener{{Name: "main", Network: "tcp", Address: "127.0.0.1:8080", Handler: "all"}},
-		Page:   true,
+		Page:   true, Metrics: true,
 		Stream: config.Stream{Heartbeat: 20 * time.Second, Retry: 2 * time.Second, Buffer: 1 << 20, UserTimeout: time.Minute},
 		Hub:    config.Hub{MaxMessage: 1 << 20, MaxTopicsPerReader: 100, Policy: "diff", Slow: "catch-up"},
 		History: config.History{MaxMessages: 10000, MaxAge: 24 * time.Hour, MaxBytes: 16 << 20, TotalBytes: 256 << 20, MaxTopics: 100_000,
 			IdempotencyWindow: 10 * time.Minute, IdempotencyKeys: 1_000_000},
-		Disk:  config.Disk{Durability: "always", Interval: 100 * time.Millisecond, Memory: 64 << 20},
-		HTTP:  config.HTTP{HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeader: 64 << 10},
-		Drain: config.Drain{Window: 5 * time.Second, Timeout: 30 * time.Second},
-		Log:   config.Log{Format: "text", Level: "info"},
+		Disk:    config.Disk{Durability: "always", Interval: 100 * time.Millisecond, Memory: 64 << 20},
+		HTTP:    config.HTTP{HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeader: 64 << 10},
+		Durable: config.Durable{Prefix: "/v1/streams/", Wait: 20 * time.Second},
+		Drain:   config.Drain{Window: 5 * time.Second, Timeout: 30 * time.Second},
+		Log:     config.Log{Format: "text", Level: "info"},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("defaults are\n%+v, want\n%+v", s, want)
@@ -87,7 +88,7 @@ func TestFlagBeatsVariableBeatsFileBeatsDefault(t *testing.T) {
 
 // samples has a value other than the default for every setting.
 var samples = map[string]string{
-	"listen": "127.0.0.1:9,unix:/run/weir.sock", "open": "true", "page": "false",
+	"listen": "127.0.0.1:9,unix:/run/weir.sock", "open": "true", "page": "false", "metrics": "false",
 	"stream.heartbeat": "1s", "stream.retry": "3s", "stream.max-age": "1h", "stream.buffer": "64KiB", "stream.user-timeout": "5s",
 	"hub.max-message": "512", "hub.max-topics-per-reader": "7", "hub.policy": "all", "hub.slow": "close",
 	"history.max-messages": "-1", "history.max-age": "1h30m", "history.max-bytes": "0", "history.total-bytes": "2GiB", "history.max-topics": "77",
@@ -95,7 +96,8 @@ var samples = map[string]string{
 	"history.idempotency-window": "1h", "history.idempotency-keys": "5",
 	"http.header-timeout": "2s", "http.idle-timeout": "3s", "http.max-header": "8KiB",
 	"cors.origins": "https://a.example,http://localhost:3000", "cors.credentials": "true",
-	"drain.window": "0", "drain.timeout": "1m", "log.format": "json", "log.level": "debug",
+	"durable-streams-prefix": "/streams/", "durable-streams-wait": "1s",
+	"drain.window": "0", "drain.timeout": "1m", "log.format": "json", "log.level": "debug", "log.access": "true",
 }
 
 func TestEverySettingIsReachableEveryWay(t *testing.T) {
@@ -199,20 +201,21 @@ history:
       max-age: 1m
       max-bytes: 1MiB
       durability: interval
+      policy: reset
     - {topic: "live/*", max-messages: -1, max-age: 0}
   max-bytes: 2MiB
 `),
 		Flags: map[string][]string{"history.max-age": {"48h"}},
 	})
 	want := []config.TopicRule{
-		{Topic: "orders/**", MaxMessages: 5, MaxAge: 48 * time.Hour, MaxBytes: 2 << 20, Durability: "always"},
-		{Topic: "clock", MaxMessages: 10000, MaxAge: time.Minute, MaxBytes: 1 << 20, Durability: "interval"},
-		{Topic: "live/*", MaxMessages: -1, MaxAge: 0, MaxBytes: 2 << 20, Durability: "always"},
+		{Topic: "orders/**", MaxMessages: 5, MaxAge: 48 * time.Hour, MaxBytes: 2 << 20, Durability: "always", Policy: "diff"},
+		{Topic: "clock", MaxMessages: 10000, MaxAge: time.Minute, MaxBytes: 1 << 20, Durability: "interval", Policy: "reset"},
+		{Topic: "live/*", MaxMessages: -1, MaxAge: 0, MaxBytes: 2 << 20, Durability: "always", Policy: "diff"},
 	}
 	if got := l.Settings.History.Topics; !reflect.DeepEqual(got, want) {
 		t.Errorf("rules are\n%+v, want\n%+v", got, want)
 	}
-	if got, want := value(t, l, "history.topics").Text, "orders/** (5, 48h, 2MiB, always),clock (10000, 1m, 1MiB, interval),live/* (-1, 0, 2MiB, always)"; got != want {
+	if got, want := value(t, l, "history.topics").Text, "orders/** (5, 48h, 2MiB, always, diff),clock (10000, 1m, 1MiB, interval, reset),live/* (-1, 0, 2MiB, always, diff)"; got != want {
 		t.Errorf("shown as %q, want %q", got, want)
 	}
 }

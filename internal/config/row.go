@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -178,6 +179,27 @@ func (t *table) list(p *[]string, name, help string, check func(string) error) {
 func (t *table) origins(p *[]string, name, help string) {
 	t.list(p, name, help, checkOrigin)
 }
+
+// taken are paths, each with a slash at its end, that the server has other uses for.
+var taken = []string{"/v1/topics/", "/v1/events/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
+
+// checkPrefix accepts "", and the beginning of paths that are free.
+func checkPrefix(text string) error {
+	if text == "" {
+		return nil
+	}
+	if !plainPrefix.MatchString(text) || strings.Contains(text, "/./") || strings.Contains(text, "/../") {
+		return fmt.Errorf("%q is not the beginning of a path: write it like /v1/streams/, with letters, digits and -._~ between the slashes", text)
+	}
+	for _, path := range taken {
+		if strings.HasPrefix(path, text) || strings.HasPrefix(text, path) {
+			return fmt.Errorf("%q is in the way of %s, which the server serves already", text, strings.TrimSuffix(path, "/"))
+		}
+	}
+	return nil
+}
+
+var plainPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/$`)
 
 // checkOrigin accepts what a browser sends in the header Origin, and "*".
 func checkOrigin(text string) error {

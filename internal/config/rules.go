@@ -18,12 +18,13 @@ type ruleDraft struct {
 	maxAge      *time.Duration
 	maxBytes    *int64
 	durability  *string
+	policy      *string
 }
 
 // rule fills what was left out from the values for all other topics.
 func (d ruleDraft) rule(s *Settings) TopicRule {
 	h := &s.History
-	r := TopicRule{Topic: d.topic, MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes, Durability: s.Disk.Durability}
+	r := TopicRule{Topic: d.topic, MaxMessages: h.MaxMessages, MaxAge: h.MaxAge, MaxBytes: h.MaxBytes, Durability: s.Disk.Durability, Policy: s.Hub.Policy}
 	if d.maxMessages != nil {
 		r.MaxMessages = *d.maxMessages
 	}
@@ -35,6 +36,9 @@ func (d ruleDraft) rule(s *Settings) TopicRule {
 	}
 	if d.durability != nil {
 		r.Durability = *d.durability
+	}
+	if d.policy != nil {
+		r.Policy = *d.policy
 	}
 	return r
 }
@@ -77,6 +81,7 @@ func (f *file) rule(key string, n ast.Node) (d ruleDraft, errs []error) {
 		"max-age":      optional(&d.maxAge, func(s string) (time.Duration, error) { return parseDuration(s, maxAge) }),
 		"max-bytes":    optional(&d.maxBytes, func(s string) (int64, error) { return parseSize(s, maxBytes) }),
 		"durability":   optional(&d.durability, func(s string) (string, error) { return parseChoice(s, durabilities) }),
+		"policy":       optional(&d.policy, func(s string) (string, error) { return parseChoice(s, policies) }),
 	})
 	if len(errs) == 0 && d.topic == "" {
 		errs = []error{f.fault(n, key, "has no topic: add topic: NAME or a pattern")}
@@ -95,7 +100,7 @@ func optional[T any](p **T, parse func(string) (T, error)) func(string) error {
 func showRules(rules []TopicRule) string {
 	texts := make([]string, len(rules))
 	for i, r := range rules {
-		texts[i] = fmt.Sprintf("%s (%d, %s, %s, %s)", r.Topic, r.MaxMessages, FormatDuration(r.MaxAge), FormatSize(r.MaxBytes), r.Durability)
+		texts[i] = fmt.Sprintf("%s (%d, %s, %s, %s, %s)", r.Topic, r.MaxMessages, FormatDuration(r.MaxAge), FormatSize(r.MaxBytes), r.Durability, r.Policy)
 	}
 	return strings.Join(texts, ",")
 }
@@ -109,6 +114,7 @@ func jsonRules(rules []TopicRule) any {
 			"max-age":      FormatDuration(r.MaxAge),
 			"max-bytes":    FormatSize(r.MaxBytes),
 			"durability":   r.Durability,
+			"policy":       r.Policy,
 		}
 	}
 	return list

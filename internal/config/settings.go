@@ -18,9 +18,10 @@ import "time"
 // Settings are the values the server starts with. They are plain data: the
 // package that builds the server hands them to its parts.
 type Settings struct {
-	Listen []Listener
-	Open   bool // listening beyond loopback without access control is wanted
-	Page   bool // serve the page and its demos
+	Listen  []Listener
+	Open    bool // listening beyond loopback without access control is wanted
+	Page    bool // serve the page and its demos
+	Metrics bool // serve figures for Prometheus
 
 	Stream  Stream
 	Hub     Hub
@@ -29,6 +30,7 @@ type Settings struct {
 	Disk    Disk
 	HTTP    HTTP
 	CORS    CORS
+	Durable Durable
 	Drain   Drain
 	Log     Log
 }
@@ -72,6 +74,7 @@ type TopicRule struct {
 	MaxAge      time.Duration
 	MaxBytes    int64
 	Durability  string // as in [Disk]
+	Policy      string // as in [Hub], for readers whose first topic this is
 }
 
 // Disk says how a log on disk works.
@@ -94,6 +97,12 @@ type CORS struct {
 	Credentials bool     // with cookies; never together with "*"
 }
 
+// Durable concerns the Durable Streams protocol.
+type Durable struct {
+	Prefix string        // of the paths of all streams, "/v1/streams/"; "": the protocol is not served
+	Wait   time.Duration // that a long poll waits for data
+}
+
 // Drain says how the server stops.
 type Drain struct {
 	Window  time.Duration // readers are told to come back spread over this time
@@ -104,4 +113,5 @@ type Drain struct {
 type Log struct {
 	Format string // "text" or "json"
 	Level  string // "debug", "info", "warn" or "error"
+	Access bool   // a line for each request, and for each stream when it ends
 }

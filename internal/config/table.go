@@ -7,12 +7,13 @@ import "time"
 func (t *table) declare(s *Settings) {
 	t.group("", "Listening", "")
 	t.listen(&s.Listen, "listen", "127.0.0.1:8080",
-		"addresses to listen on: host:port, [::1]:port or unix:/path; in the file also a mapping from a name to {listen: ADDRESS, handler: all|api|page}")
+		"addresses to listen on: host:port, [::1]:port or unix:/path; in the file also a mapping from a name to {listen: ADDRESS, handler: all|api|page|admin}")
 	t.flag(&s.Open, "open", false,
 		"allow listening beyond loopback although there is no access control")
 	t.flag(&s.Page, "page", true,
 		"serve the page at / and its demos")
-
+	t.flag(&s.Metrics, "metrics", true,
+		"serve figures for Prometheus at /metrics")
 	t.text(&s.Data, "data", "", func(string) error { return nil },
 		"directory in which messages are kept over restarts; empty keeps them in memory only")
 
@@ -33,7 +34,7 @@ func (t *table) declare(s *Settings) {
 		"largest message accepted, in bytes of data")
 	t.number(&s.Hub.MaxTopicsPerReader, "hub.max-topics-per-reader", 100, within[int]{1, 100_000, noZero},
 		"most topics and patterns in one subscription")
-	t.choice(&s.Hub.Policy, "hub.policy", "diff", []string{"all", "diff", "reset"},
+	t.choice(&s.Hub.Policy, "hub.policy", "diff", policies,
 		"what a reader gets after a gap: everything kept, what it missed and is still kept, or nothing")
 	t.choice(&s.Hub.Slow, "hub.slow", "catch-up", []string{"catch-up", "latest", "close"},
 		"what happens to a reader that falls behind: it reads on from the log, gets only the newest of each topic or key, or is closed")
@@ -54,7 +55,7 @@ func (t *table) declare(s *Settings) {
 	t.number(&s.History.IdempotencyKeys, "history.idempotency-keys", 1_000_000, within[int]{1, 100_000_000, noZero},
 		"idempotency keys remembered at most, about 150 bytes each; the oldest makes room for a new one")
 	t.rules(&s.History.Topics, "history.topics",
-		"rules {topic: PATTERN, max-messages:, max-age:, max-bytes:, durability:} for some topics; the first that matches counts, and what it leaves out is taken from above and from disk.durability")
+		"rules {topic: PATTERN, max-messages:, max-age:, max-bytes:, durability:, policy:} for some topics; the first that matches counts, and what it leaves out is taken from above, disk.durability and hub.policy")
 
 	t.group("disk", "History on disk", "With --data.")
 	t.choice(&s.Disk.Durability, "disk.durability", "always", durabilities,
@@ -78,6 +79,12 @@ func (t *table) declare(s *Settings) {
 	t.flag(&s.CORS.Credentials, "cors.credentials", false,
 		"let those pages send cookies; not together with *")
 
+	t.group("", "Durable Streams", "Streams of the Durable Streams protocol: see [durable-streams.md](durable-streams.md).")
+	t.text(&s.Durable.Prefix, "durable-streams-prefix", "/v1/streams/", checkPrefix,
+		"path below which the streams are; empty turns them off")
+	t.duration(&s.Durable.Wait, "durable-streams-wait", 20*time.Second, within[time.Duration]{100 * time.Millisecond, 5 * time.Minute, noZero},
+		"time a long poll waits for data")
+
 	t.group("drain", "Stopping", "")
 	t.duration(&s.Drain.Window, "drain.window", 5*time.Second, within[time.Duration]{100 * time.Millisecond, 10 * time.Minute, orZero},
 		"readers are told to come back after half a second, and then spread over this time")
@@ -89,6 +96,8 @@ func (t *table) declare(s *Settings) {
 		"form of the log lines")
 	t.choice(&s.Log.Level, "log.level", "info", []string{"debug", "info", "warn", "error"},
 		"least important line that is logged")
+	t.flag(&s.Log.Access, "log.access", false,
+		"log each request, and each stream when it ends, with level info")
 }
 
 // Limits that a rule of history.topics shares with the setting of the same name.
@@ -98,4 +107,5 @@ var (
 	maxBytes    = within[int64]{1 * kibi, 1 * tebi, orZero}
 
 	durabilities = []string{"always", "interval", "memory"}
+	policies     = []string{"all", "diff", "reset"}
 )

@@ -27,6 +27,7 @@ const (
 type Encoder struct {
 	epoch string
 	make  [numForms]func(*eventlog.Entry) []byte
+	gaps  gaps // made
 }
 
 // Forms must fit into an entry.

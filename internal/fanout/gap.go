@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"encoding/json"
+	"slices"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/sse"
@@ -75,8 +77,28 @@ func Told(page eventlog.Page, bounds eventlog.Bounds) uint64 {
 	return max(page.Lost, bounds.Lost)
 }
 
-// NewGap describes what is kept as b, for a stream that goes on after position.
+// reasons are all reasons for a gap.
+var reasons = [...]string{ReasonExpired, ReasonForeign, ReasonFuture, ReasonUnknown, ReasonAmbiguous, ReasonSlow}
+
+// gaps counts gaps by reason, in the order of reasons. Gaps are rare, so loops and
+// others add to the same counts.
+type gaps [len(reasons)]atomic.Int64
+
+func (g *gaps) add(reason string) { g[slices.Index(reasons[:], reason)].Add(1) }
+
+// Gaps returns how many gaps NewGap has made, by reason.
+func (enc *Encoder) Gaps() map[string]int64 {
+	counts := make(map[string]int64, len(reasons))
+	for i, reason := range reasons {
+		counts[reason] = enc.gaps[i].Load()
+	}
+	return counts
+}
+
+// NewGap describes what is kept as b, for a stream that goes on after position, and
+// counts the gap.
 func (enc *Encoder) NewGap(reason, requested string, p Policy, b eventlog.Bounds, after uint64) Gap {
+	enc.gaps.add(reason)
 	g := Gap{Reason: reason, Requested: requested, Policy: p.String(), After: after}
 	if b.Entries > 0 {
 		g.Oldest = eventlog.FormatID(enc.epoch, b.Oldest)

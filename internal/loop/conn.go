@@ -19,6 +19,8 @@ const (
 	Shutdown           // the server is stopping
 	WriteFailed        // the connection broke
 	Panicked           // a callback of the stream panicked
+
+	Reasons // how many there are, with Open
 )
 
 var reasonNames = [...]string{"open", "ended", "client gone", "maximum age", "too slow", "shutdown", "write failed", "callback panicked"}

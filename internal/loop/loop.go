@@ -61,6 +61,14 @@ func (e *Engine) Len() (n int) {
 	return n
 }
 
+// Closed returns how many connections have been closed for reason r.
+func (e *Engine) Closed(r Reason) (n int64) {
+	for _, l := range e.loops {
+		n += l.closed[r].Load()
+	}
+	return n
+}
+
 // Each calls fn for every connection, on the connection's loop, and returns when
 // all loops have done so.
 func (e *Engine) Each(fn func(*Conn)) {
@@ -89,6 +97,7 @@ type Loop struct {
 	load   atomic.Int64 // connections, from Add until closed
 	asleep atomic.Bool  // the goroutine waits, or is about to, for wake
 	wake   chan struct{}
+	closed [Reasons]atomic.Int64 // connections, by Reason; stored by the loop
 
 	mu      sync.Mutex
 	mail    []letter // guarded by mu

@@ -245,3 +245,26 @@ func TestLoopsWakeAfterTheirGoroutineEnded(t *testing.T) {
 		await(t, closed, "life %d: the loop does not close", i)
 	}
 }
+
+// TestClosedConnectionsAreCountedByReason closes some on each of two loops.
+func TestClosedConnectionsAreCountedByReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := loop.New(2)
+		want := map[loop.Reason]int64{loop.Ended: 1, loop.ClientGone: 2, loop.Shutdown: 3, loop.Panicked: 4}
+		for reason, n := range want {
+			for range n {
+				open(e.Pick(), roomy, 0, nil).conn.Close(reason)
+			}
+		}
+		twice := open(e.Pick(), roomy, 0, nil)
+		twice.conn.Close(loop.MaxAge)
+		twice.conn.Close(loop.TooSlow)
+		want[loop.MaxAge] = 1
+		synctest.Wait()
+		for r := loop.Open; r < loop.Reasons; r++ {
+			if got := e.Closed(r); got != want[r] {
+				t.Errorf("%d closed for reason %q, want %d", got, r, want[r])
+			}
+		}
+	})
+}

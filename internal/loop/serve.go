@@ -252,6 +252,7 @@ func (l *Loop) close(c *Conn, r Reason) {
 		closeFD(int(c.fd), clean)
 	}
 	c.queue, c.offset = nil, 0
+	l.closed[r].Store(l.closed[r].Load() + 1)
 	l.load.Add(-1)
 	c.owner.Closed(r)
 }

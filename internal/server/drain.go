@@ -15,10 +15,20 @@ func (s *Server) drain() {
 	defer cancel()
 	s.closeListeners()
 	s.native.Drain()
+	if s.durable != nil {
+		s.durable.Drain()
+	}
 	s.traffic.waitPublishing(ctx)
 	s.native.EndPolls()
+	if s.durable != nil {
+		s.durable.EndReads()
+	}
 	s.endStreams(ctx)
 	s.shutdownHTTP(ctx)
+	s.access.wait()
+	if s.durable != nil {
+		s.durable.Close()
+	}
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("close the log", "error", err)
 	}

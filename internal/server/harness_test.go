@@ -78,13 +78,24 @@ type running struct {
 
 // A log is what the server logs.
 type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
+	mu    sync.Mutex
+	buf   bytes.Buffer  // guarded by mu
+	delay time.Duration // guarded by mu; that a line about a stream takes
+}
+
+// slow makes the log slow.
+func (l *log) slow(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = d
 }
 
 func (l *log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.delay > 0 && bytes.Contains(p, []byte(" msg=stream ")) {
+		time.Sleep(l.delay)
+	}
 	return l.buf.Write(p)
 }
 

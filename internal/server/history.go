@@ -6,13 +6,20 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/disklog"
 )
 
+// A store is a log that knows how many topics it has.
+type store interface {
+	eventlog.Log
+	Topics() int
+}
+
 // openLog opens the log on disk, or makes one in memory. failed is called when the
 // disk has failed.
-func openLog(s *config.Settings, log *slog.Logger, failed func(error)) (eventlog.Log, error) {
+func openLog(s *config.Settings, log *slog.Logger, failed func(error)) (store, error) {
 	h := history(&s.History)
 	if s.Data == "" {
 		return eventlog.NewMemory(h)
@@ -54,4 +61,12 @@ func retention(messages int, age time.Duration, bytes int64) eventlog.Retention 
 		messages = math.MaxInt
 	}
 	return eventlog.Retention{MaxEntries: messages, MaxAge: age, MaxBytes: bytes}
+}
+
+func policies(rules []config.TopicRule) (list []hub.PolicyRule) {
+	for _, r := range rules {
+		policy, _ := hub.ParsePolicy(r.Policy) // config knows the words
+		list = append(list, hub.PolicyRule{Pattern: r.Topic, Policy: policy})
+	}
+	return list
 }

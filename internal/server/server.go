@@ -16,12 +16,15 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/dashboard"
+	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/protocol/durable"
 	"github.com/weirstream/weir/internal/protocol/native"
 	"github.com/weirstream/weir/stream"
 )
@@ -31,11 +34,17 @@ type Server struct {
 	settings *config.Settings
 	log      *slog.Logger
 	engine   *stream.Engine
+	store    store
+	disk     *disklog.Log // store, if it is on disk; else nil
 	hub      *hub.Hub
 	native   *native.Handler
-	page     http.Handler // nil: no page
+	durable  *durable.Handler // nil: the protocol is not served
+	page     http.Handler     // nil: no page
 	traffic  traffic
-	broken   chan error // capacity 1: the log has failed
+	access   accessLog
+	highest  struct{ delivered, bytes rising } // of what was told to Prometheus
+	failed   atomic.Bool                       // the log has failed
+	broken   chan error                        // capacity 1: the log has failed
 
 	listeners  []bound
 	background sync.WaitGroup
@@ -52,25 +61,42 @@ type bound struct {
 func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0), broken: make(chan error, 1)}
 	streams := streamOptions(s, srv.engine, log)
-	store, err := openLog(s, log, func(err error) { srv.broken <- err })
-	if err != nil {
+	if s.Log.Access {
+		srv.access.log = log
+		streams.Opened = srv.access.opened
+	}
+	var err error
+	if srv.store, err = openLog(s, log, srv.logFailed); err != nil {
 		return nil, err
 	}
-	h, err := hub.New(hubOptions(s, store, streams))
+	srv.disk, _ = srv.store.(*disklog.Log)
+	h, err := hub.New(hubOptions(s, srv.store, streams))
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, srv.store.Close())
 	}
 	srv.hub = h
 	srv.native = native.New(h, native.Options{
 		MaxBytes: int(s.Hub.MaxMessage),
-		Adopt:    true,
+		Adopt:    !s.Log.Access, // what is adopted is not logged
 		Idle:     s.HTTP.IdleTimeout,
-		Served:   func() { srv.traffic.requests.Add(1) },
+		Served:   srv.traffic.served,
 	})
+	if s.Durable.Prefix != "" {
+		srv.durable = durable.New(h, durable.Options{
+			Prefix: s.Durable.Prefix, Reserved: native.Reserved, MaxBytes: int(s.Hub.MaxMessage),
+			Wait: s.Durable.Wait, Heartbeat: s.Stream.Heartbeat, Log: log,
+		})
+	}
 	if s.Page {
 		srv.page = dashboard.Handler(dashboard.Options{Stream: streams})
 	}
 	return srv, nil
+}
+
+// logFailed is called once, when the disk has failed. Run then ends.
+func (s *Server) logFailed(err error) {
+	s.failed.Store(true)
+	s.broken <- err
 }
 
 // streamOptions maps settings to package stream, where 0 means the default and
@@ -95,7 +121,7 @@ func hubOptions(s *config.Settings, log eventlog.Log, streams stream.Options) hu
 	policy, _ := hub.ParsePolicy(s.Hub.Policy) // config knows the words
 	slow, _ := hub.ParseSlow(s.Hub.Slow)
 	return hub.Options{
-		Log: log, Stream: streams, Policy: policy, Slow: slow,
+		Log: log, Stream: streams, Policy: policy, Policies: policies(s.History.Topics), Slow: slow,
 		MaxBytes: int(s.Hub.MaxMessage), MaxTopics: s.Hub.MaxTopicsPerReader,
 	}
 }
@@ -116,7 +142,7 @@ func (s *Server) Start() error {
 
 func (s *Server) httpServer(l config.Listener) *http.Server {
 	return &http.Server{
-		Handler:           s.traffic.count(s.route(l.Handler)),
+		Handler:           s.traffic.count(s.access.record(s.route(l.Handler))),
 		ConnContext:       native.ConnContext,
 		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
 		IdleTimeout:       s.settings.HTTP.IdleTimeout,
@@ -148,6 +174,9 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.background.Go(func() { s.trimMemory(ctx) })
+	if s.durable != nil {
+		s.durable.Start()
+	}
 	if s.page != nil {
 		s.background.Go(func() { s.publishStats(ctx) })
 	}

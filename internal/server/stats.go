@@ -65,7 +65,7 @@ func (s *Server) publishStats(ctx context.Context) {
 
 func (s *Server) counts() counts {
 	h := s.hub.Stats()
-	return counts{time.Now(), s.traffic.requests.Load(), s.traffic.errors.Load(), h.Published, h.Delivered}
+	return counts{time.Now(), s.traffic.requests.Load(), s.traffic.errors(), h.Published, h.Delivered}
 }
 
 // since returns the figures for the time from last to now. A count may step back a

@@ -10,31 +10,50 @@ import (
 // traffic counts requests.
 type traffic struct {
 	requests   atomic.Int64
-	errors     atomic.Int64 // answered with status 400 or more
-	publishing atomic.Int64 // requests that may publish and are being served
+	answers    [len(classes)]atomic.Int64 // begun, by class of the status
+	publishing atomic.Int64               // requests that may publish and are being served
 }
 
-// count wraps a handler. The wrapper passes everything but the status through,
-// so that connections can still be taken over.
+// classes of a status: that of status s is classes[s/100-2].
+var classes = [...]string{"2xx", "3xx", "4xx", "5xx"}
+
+// errors is how many requests were answered with status 400 or more.
+func (t *traffic) errors() int64 { return t.answers[2].Load() + t.answers[3].Load() }
+
+// served counts a request that was answered with success, without net/http.
+func (t *traffic) served() {
+	t.requests.Add(1)
+	t.answers[0].Add(1)
+}
+
+// count wraps a handler. The wrapper passes everything through, so that connections
+// can still be taken over.
 func (t *traffic) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.requests.Add(1)
-		if r.Method == http.MethodPost {
+		if r.Method == http.MethodPost || r.Method == http.MethodPut {
 			t.publishing.Add(1)
 			defer t.publishing.Add(-1)
 		}
-		next.ServeHTTP(&statusWriter{ResponseWriter: w, traffic: t}, r)
+		a := &answer{ResponseWriter: w, traffic: t}
+		next.ServeHTTP(a, r)
+		a.begin(http.StatusOK) // it took the connection over, or net/http sends that now
 	})
 }
 
 // waitPublishing waits until requests that may publish have been answered. Long
 // ones, as streams asked for by POST, do not hold it up for more than a second.
 func (t *traffic) waitPublishing(ctx context.Context) {
+	wait(ctx, func() bool { return t.publishing.Load() == 0 })
+}
+
+// wait returns when done does so, but after a second at the latest.
+func wait(ctx context.Context, done func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for t.publishing.Load() > 0 {
+	for !done() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -43,18 +62,33 @@ func (t *traffic) waitPublishing(ctx context.Context) {
 	}
 }
 
-// A statusWriter counts error answers.
-type statusWriter struct {
+// An answer notes what is answered.
+type answer struct {
 	http.ResponseWriter
 	traffic *traffic
+	status  int   // 0: not begun
+	bytes   int64 // of the body; not of a connection that was taken over
 }
 
-func (w *statusWriter) WriteHeader(status int) {
-	if status >= 400 {
-		w.traffic.errors.Add(1)
+// begin notes the status, once.
+func (a *answer) begin(status int) {
+	if class := status/100 - 2; a.status == 0 && class >= 0 && class < len(classes) {
+		a.status = status
+		a.traffic.answers[class].Add(1)
 	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach what w wraps.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (a *answer) WriteHeader(status int) {
+	a.begin(status)
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.begin(http.StatusOK)
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach what a wraps.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package machine
+
+func readProcess() Process { return Process{} }

@@ -1,0 +1,162 @@
+// Package durable speaks the Durable Streams protocol: a stream is a URL to which
+// one appends and that many read, from the beginning, from an offset, or as it grows.
+//
+//	PUT    {prefix}{name...}   create, also as a fork of another stream
+//	POST   {prefix}{name...}   append, or close
+//	GET    {prefix}{name...}   read; with live=long-poll or live=sse follow
+//	HEAD   {prefix}{name...}   what it is and where it ends
+//	DELETE {prefix}{name...}   delete
+//
+// [New] makes the handler of a hub. A stream is the topic of the same name: an append
+// is a message, of a JSON array one for each element, so readers of the topic see
+// it, and what is published to the topic is in the stream. Everything else that is
+// known of a stream is kept as values of the log, in the same commit as the messages
+// that it belongs to, so nothing has to be restored at start but deadlines.
+//
+// What makes a stream fork-able without copies is that offsets are positions in the
+// log: a fork reads the topics of its ancestors up to where it left them, then its
+// own.
+//
+// Errors are problem documents (RFC 9457) with a stable code. The handler may serve
+// any number of requests at once; changes to one stream happen one after the other.
+//
+// Source: durable-streams/durable-streams, PROTOCOL.md, without sections 6 and 7.
+package durable
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weirstream/weir/hub"
+)
+
+// Options configure the handler.
+type Options struct {
+	Prefix    string        // of all streams, like "/v1/streams/"
+	Reserved  string        // prefix of topics that are no streams; "" for none
+	MaxBytes  int           // in one request, and in a message, as in hub.Options; 0: 1 MiB
+	Wait      time.Duration // that a long poll waits for data; 0: 20 s
+	Heartbeat time.Duration // silence after which a follower gets a comment; 0: never
+	Rotate    time.Duration // after which a follower has to come back, give or take a tenth; 0: 60 s
+	Log       *slog.Logger  // nil: none
+}
+
+// A Handler serves the streams of a hub.
+type Handler struct {
+	hub    *hub.Hub
+	opts   Options
+	origin http.CrossOriginProtection
+
+	locks     locks
+	structure sync.Mutex // held by those who lock more than one stream
+	expiry    expiry
+
+	writing, reading phase
+	sweeper          sync.WaitGroup
+}
+
+// A phase is the time during which something is done. Its context ends with it.
+type phase struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func newPhase() phase {
+	ctx, end := context.WithCancel(context.Background())
+	return phase{ctx, end}
+}
+
+func (p phase) over() bool { return p.Err() != nil }
+
+// New returns the handler of h.
+func New(h *hub.Hub, o Options) *Handler {
+	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
+	o.Wait = cmp.Or(o.Wait, 20*time.Second)
+	o.Rotate = cmp.Or(o.Rotate, time.Minute)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Handler{hub: h, opts: o, writing: newPhase(), reading: newPhase()}
+	d.loadDeadlines()
+	return d
+}
+
+// Start starts a goroutine that deletes streams when their time is over, also those
+// that nobody asks for. Close ends it.
+func (h *Handler) Start() { h.sweeper.Go(h.sweep) }
+
+// Drain refuses changes from now on, because the server is about to stop.
+func (h *Handler) Drain() { h.writing.end() }
+
+// EndReads lets followers and long polls end with what there is; later ones do not
+// wait.
+func (h *Handler) EndReads() { h.reading.end() }
+
+// Close ends what the handler has started, and stores when streams expire. It does
+// not close the hub. Requests fail from then on.
+func (h *Handler) Close() {
+	h.Drain()
+	h.EndReads()
+	h.sweeper.Wait()
+}
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
+
+// ServeHTTP implements [http.Handler]. It does not clean paths: a stream is what the
+// path says, or an error.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if h.preflight(w, r) {
+		return
+	}
+	err := h.checkOrigin(w, r)
+	if err == nil {
+		err = h.route(w, r)
+	}
+	if err != nil {
+		stopReading(w, r)
+		writeProblem(w, err)
+	}
+}
+
+// route finds the stream and what to do with it.
+func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
+	name, err := h.name(r.URL.Path)
+	if err != nil {
+		return err
+	}
+	switch r.Method {
+	case http.MethodGet:
+		return h.get(w, r, name)
+	case http.MethodHead:
+		return h.describe(w, name)
+	case http.MethodPost, http.MethodPut, http.MethodDelete:
+		return h.change(w, r, name)
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", ")+", OPTIONS")
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Detail: "method " + quote(r.Method) + " is not possible here; possible are " + w.Header().Get("Allow")}
+}
+
+// change serves the methods that change a stream.
+func (h *Handler) change(w http.ResponseWriter, r *http.Request, name string) error {
+	if h.writing.over() {
+		return errStopping
+	}
+	switch r.Method {
+	case http.MethodPut:
+		return h.put(w, r, name)
+	case http.MethodPost:
+		return h.post(w, r, name)
+	}
+	return h.delete(w, r, name)
+}
