@@ -1,8 +1,9 @@
 # Short names for the commands of CONTRIBUTING.md. CI runs .ci/run, which is "make check".
 
 FUZZTIME ?= 20s
+CHAOS ?= 10m
 
-.PHONY: check test fmt lint fuzz build docs
+.PHONY: check test fmt lint fuzz chaos build docs
 
 check: ## all checks and tests; installs what they need
 	go run ./test
@@ -23,6 +24,9 @@ fuzz: ## every fuzz target for FUZZTIME
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 		done; \
 	done
+
+chaos: ## kills, cuts, damage and full disks for about CHAOS; root may fill a real file system
+	WEIR_CHAOS=$(CHAOS) go test -count=1 -v -timeout 2h ./test/chaos
 
 build: ## bin/weir, static
 	CGO_ENABLED=0 go build -trimpath -o bin/weir ./cmd/weir

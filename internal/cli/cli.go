@@ -66,7 +66,7 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), benchCommand(s), configCommand(s), versionCommand(s))
+	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), logCommand(s), benchCommand(s), configCommand(s), tokenCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd("")
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/disklog"
 )
 
 // Exit codes. Those above 64 are the ones of sysexits.h.
@@ -51,7 +52,7 @@ func exitCode(err error) int {
 		return exitUnavailable
 	case errors.As(err, &lost):
 		return exitUnavailable
-	case errors.As(err, &refused) && refused.temporary():
+	case errors.As(err, &refused) && refused.temporary(), errors.Is(err, disklog.ErrInUse):
 		return exitTemporary
 	case errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):
 		return exitNoPermission

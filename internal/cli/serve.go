@@ -174,7 +174,7 @@ func kept(r config.TopicRule) string {
 // writeHints tells what to try first, with the first address that takes it.
 func writeHints(b *strings.Builder, ls []listener) {
 	for _, l := range ls {
-		if l.Handler == "page" || !strings.HasPrefix(l.URL, "http") {
+		if l.Handler == "page" || l.Handler == "admin" || !strings.HasPrefix(l.URL, "http") {
 			continue
 		}
 		url := strings.TrimSuffix(l.URL, "/")

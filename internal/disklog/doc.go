@@ -13,4 +13,6 @@
 //
 // What no topic keeps any more is deleted a little at a time, in the transactions
 // that store new entries, and when there are none, in some of its own.
+//
+// [OpenReader], [Verify] and [Compact] are for a log that no server has open.
 package disklog

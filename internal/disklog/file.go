@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,15 +48,37 @@ func openFile(dir string) (*bbolt.DB, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	db, err := openDB(filepath.Join(dir, FileName), false)
+	path := filepath.Join(dir, FileName)
+	if err := checkPages(path); err != nil {
+		return nil, err
+	}
+	db, err := openDB(path, false)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkFormat(db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("disklog: open %s: %w", db.Path(), err)
+		return nil, fmt.Errorf("disklog: open %s: %w", path, err) // db has forgotten its path
 	}
 	return db, syncDir(dir)
+}
+
+// checkPages looks at all pages of a file, if there is one: bbolt does so, too, to find
+// which are free, but ends the program if one is damaged.
+func checkPages(path string) error {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil // a new file; or opening it will tell
+	}
+	r, err := openPages(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	err = r.scan(context.Background(), &pageWalk{visit: func(string, []byte, []byte) bool { return true }})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, path)
+	}
+	return nil
 }
 
 // openDB opens and locks a file: against all others, or if it is only to be read,
@@ -122,11 +145,22 @@ func checkFormat(db *bbolt.DB) error {
 	})
 }
 
-// readFormat returns the format of a file, "" if it has none.
+// readFormat returns the format of a file, "" if it is a new one, without buckets.
 func readFormat(db *bbolt.DB) (found string, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
+		if first, _ := tx.Cursor().First(); first == nil {
+			return nil
+		}
 		if b := tx.Bucket(metaBucket); b != nil {
 			found = string(b.Get(formatKey))
+		}
+		if found == "" {
+			return fmt.Errorf("%w: it does not say its format", ErrDamaged)
+		}
+		for _, name := range buckets {
+			if found == format && tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: bucket %q is missing", ErrDamaged, name)
+			}
 		}
 		return nil
 	})

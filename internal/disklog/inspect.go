@@ -1,13 +1,13 @@
 package disklog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -22,95 +22,124 @@ var ErrDamaged = errors.New("disklog: the file is damaged")
 // not known.
 type Progress func(step string, done, total int64)
 
-// progressEvery is the number of records between two calls of a Progress.
+// progressEvery is the number of records between two calls of a Progress, where it
+// is not called for each page.
 const progressEvery = 1024
 
 // A Reader reads a log that no process has open to write, without changing it: not
 // even what no topic keeps any more is deleted. As long as it is open, the log
 // cannot be opened otherwise. Its methods may be called at once.
+//
+// What topics keep is what retention has left in the file. A topic whose settings
+// have become stricter since, or whose messages have become too old, keeps less once
+// the log is opened again.
 type Reader struct {
-	db   *bbolt.DB
+	db   *bbolt.DB // for its lock
+	file *os.File
+	pageFile
 	meta meta
+	rows map[string]topicRow
 }
 
 // OpenReader opens the log in a directory. [ErrInUse] means that another process
 // has it open, an error that wraps [fs.ErrNotExist] that there is none.
 func OpenReader(dir string) (*Reader, error) {
 	path := filepath.Join(dir, FileName)
+	r, err := openPages(path)
+	if err != nil {
+		return nil, err
+	}
+	if err = r.readMeta(); err == nil {
+		err = r.readRows()
+	}
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("%w: %s", err, path)
+	}
+	return r, nil
+}
+
+// openPages opens a file and reads no more than where its pages are.
+func openPages(path string) (*Reader, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("disklog: no log in %s: %w", dir, err)
+		return nil, fmt.Errorf("disklog: no log in %s: %w", filepath.Dir(path), err)
 	}
 	db, err := openDB(path, true)
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{db: db}
-	if err := r.guard(r.readMeta); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("disklog: open %s: %w", path, err)
+	r := &Reader{db: db, rows: make(map[string]topicRow)}
+	if r.file, err = os.Open(path); err == nil {
+		err = db.View(func(tx *bbolt.Tx) error {
+			r.pageFile = newPageFile(r.file, tx)
+			return nil
+		})
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Reader) readMeta() error {
-	found, err := readFormat(r.db)
-	if err == nil && found != format {
-		err = fmt.Errorf("its format is %q, this program knows %q", found, format)
-	}
-	if err == nil {
-		r.meta, err = readMeta(r.db)
-	}
-	return err
-}
-
 // Close lets others open the log.
-func (r *Reader) Close() error { return r.db.Close() }
+func (r *Reader) Close() error {
+	var err error
+	if r.file != nil {
+		err = r.file.Close()
+	}
+	return errors.Join(err, r.db.Close())
+}
 
 // Epoch names the log's numbering: see [eventlog.Log].
 func (r *Reader) Epoch() string { return r.meta.epoch }
 
-// guard calls fn, which reads the file, and makes an error of what bbolt does with
-// pages that are damaged: it panics, or reads where there is no memory.
-func (r *Reader) guard(fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, p)
-		}
-	}()
-	return fn()
-}
-
-// A view is the log within one transaction.
-type view struct{ entries, topics, values, keys *bbolt.Bucket }
-
-func (r *Reader) view(fn func(tx *bbolt.Tx, v view) error) error {
-	err := r.guard(func() error {
-		return r.db.View(func(tx *bbolt.Tx) error {
-			for _, name := range buckets {
-				if tx.Bucket(name) == nil {
-					return fmt.Errorf("%w: bucket %q is missing", ErrDamaged, name)
-				}
-			}
-			return fn(tx, view{tx.Bucket(entriesBucket), tx.Bucket(topicsBucket), tx.Bucket(valuesBucket), tx.Bucket(keysBucket)})
-		})
+// bucket calls fn for the keys of a bucket. Damage is an error, in the end.
+func (r *Reader) bucket(name []byte, fn func(key, value []byte)) error {
+	return r.scan(context.Background(), &pageWalk{
+		only:  string(name),
+		visit: func(_ string, key, value []byte) bool { fn(key, value); return true },
 	})
-	if errors.Is(err, errRecord) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return err
 }
 
-// keeps reports whether a topic with this row keeps e. Of a state whose retention is
-// over it may be the value before the last, if another topic keeps that.
+// scan runs a walk. The first damage is an error, in the end.
+func (r *Reader) scan(ctx context.Context, w *pageWalk) error {
+	var damage error
+	w.pageFile = r.pageFile
+	w.damaged = func(place string) {
+		if damage == nil {
+			damage = fmt.Errorf("%w: %s", ErrDamaged, place)
+		}
+	}
+	return errors.Join(w.run(ctx), damage)
+}
+
+func (r *Reader) readMeta() error {
+	found := make(map[string][]byte)
+	if err := r.bucket(metaBucket, func(k, v []byte) { found[string(k)] = bytes.Clone(v) }); err != nil {
+		return err
+	}
+	if f := string(found[string(formatKey)]); f != format {
+		return fmt.Errorf("disklog: format is %q, this program knows %q", f, format)
+	}
+	r.meta = parseMeta(func(key []byte) []byte { return found[string(key)] })
+	return nil
+}
+
+func (r *Reader) readRows() error {
+	return r.bucket(topicsBucket, func(k, v []byte) { r.rows[string(k)] = parseTopic(v) })
+}
+
+// keeps reports whether a topic with this row keeps e. For the state of a key whose
+// retention is over it does not look whether there is a newer one.
 func (t topicRow) keeps(e *eventlog.Entry) bool {
 	return e.Seq > max(t.floor, t.forgot) || e.State && e.Seq > t.forgot
 }
 
 // kept reports whether a topic that sel selects keeps e.
-func (v view) kept(sel *eventlog.Selector, e *eventlog.Entry) bool {
+func (r *Reader) kept(sel *eventlog.Selector, e *eventlog.Entry) bool {
 	for _, name := range e.Topics {
-		if sel.Match(name) && parseTopic(v.topics.Get([]byte(name))).keeps(e) {
+		if sel.Match(name) && r.rows[name].keeps(e) {
 			return true
 		}
 	}
@@ -119,116 +148,91 @@ func (v view) kept(sel *eventlog.Selector, e *eventlog.Entry) bool {
 
 // Entries calls fn for every entry that a topic selected by sel keeps, in order,
 // from the first with a position above after on, until fn returns an error or ctx
-// ends. fn owns the entry. For a record that is damaged it gets an error instead.
+// ends. fn owns the entry. Instead of what is damaged it gets an error.
+//
+// An old state of a key may be there if it is still in the file, because another
+// topic keeps it or it is not deleted yet.
 func (r *Reader) Entries(ctx context.Context, sel *eventlog.Selector, after uint64, fn func(*eventlog.Entry, error) error) error {
-	p := batch{sel: sel, after: after}
-	for !p.ended {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p.items = p.items[:0]
-		err := r.view(func(_ *bbolt.Tx, v view) error { return p.fill(v) })
-		for _, it := range p.items {
-			if err := fn(it.entry, it.err); err != nil {
-				return err
-			}
-		}
+	var failed error
+	w := pageWalk{pageFile: r.pageFile, only: string(entriesBucket), from: position(after + 1)}
+	w.visit = func(_ string, key, value []byte) bool {
+		e, data, err := parseRecord(number(key), value)
 		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// A batch is what Entries holds in memory at a time.
-type batch struct {
-	sel   *eventlog.Selector
-	after uint64 // position up to which was looked
-	ended bool
-	items []item
-}
-
-type item struct {
-	entry *eventlog.Entry
-	err   error
-}
-
-// What a batch holds about, and how many records it looks at.
-const (
-	batchEntries = 256
-	batchBytes   = 1 << 20
-	batchLooks   = 4096
-)
-
-func (p *batch) fill(v view) error {
-	c := v.entries.Cursor()
-	size, looks := 0, 0
-	for k, b := c.Seek(position(p.after + 1)); k != nil; k, b = c.Next() {
-		seq := number(k)
-		if seq <= p.after {
-			return fmt.Errorf("%w: position %d after %d", ErrDamaged, seq, p.after)
-		}
-		p.after = seq
-		e, data, err := parseRecord(seq, b)
-		switch {
-		case err != nil:
-			p.items = append(p.items, item{err: err})
-		case v.kept(p.sel, e):
+			failed = fn(nil, fmt.Errorf("%w: %w", ErrDamaged, err))
+		} else if r.kept(sel, e) {
 			e.Data = append([]byte{}, data...)
-			p.items, size = append(p.items, item{entry: e}), size+len(data)
+			failed = fn(e, nil)
 		}
-		if looks++; looks >= batchLooks || len(p.items) >= batchEntries || size >= batchBytes {
-			return nil
-		}
+		return failed == nil
 	}
-	p.ended = true
-	return nil
+	w.damaged = func(place string) {
+		if failed == nil {
+			failed = fn(nil, fmt.Errorf("%w: %s", ErrDamaged, place))
+		}
+		w.done = failed != nil
+	}
+	if after+1 == 0 {
+		return nil
+	}
+	err := w.run(ctx)
+	if failed != nil {
+		return failed
+	}
+	return err
 }
 
 // Since returns a position after which all entries not older than t lie, and no
 // older one.
 func (r *Reader) Since(t time.Time) (after uint64, err error) {
-	err = r.view(func(_ *bbolt.Tx, v view) error {
-		c := v.entries.Cursor()
-		last, _ := c.Last()
-		low, high := uint64(0), number(last) // what is at or below low is older, what is above high is not
-		for low < high {
-			middle := low + (high-low)/2 + 1
-			k, b := c.Seek(position(middle))
-			e, _, err := parseRecord(number(k), b)
-			if err != nil {
-				return err
-			}
-			if e.Time.Before(t) {
-				low = min(max(e.Seq, middle), high)
-			} else {
-				high = middle - 1
-			}
+	last, err := r.first(&pageWalk{reverse: true})
+	if err != nil || last == nil {
+		return 0, err
+	}
+	low, high := uint64(0), last.Seq // what is at or below low is older, what is above high is not
+	for low < high {
+		middle := low + (high-low)/2 + 1
+		e, err := r.first(&pageWalk{from: position(middle)})
+		if err != nil {
+			return 0, err
 		}
-		after = low
-		return nil
-	})
-	return after, err
+		if e != nil && e.Time.Before(t) {
+			low = min(e.Seq, high)
+		} else {
+			high = middle - 1
+		}
+	}
+	return low, nil
+}
+
+// first returns the first entry that w visits, or nil, without its data.
+func (r *Reader) first(w *pageWalk) (e *eventlog.Entry, err error) {
+	w.only = string(entriesBucket)
+	w.visit = func(_ string, key, value []byte) bool {
+		e, _, err = parseRecord(number(key), value)
+		return false
+	}
+	if failed := r.scan(context.Background(), w); failed != nil {
+		return nil, failed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return e, nil
 }
 
 // Last returns the position after which the newest n entries lie that sel selects,
-// or all if there are fewer.
+// or all if there are fewer. It passes over what is damaged.
 func (r *Reader) Last(ctx context.Context, sel *eventlog.Selector, n int) (after uint64, err error) {
-	err = r.view(func(_ *bbolt.Tx, v view) error {
-		c := v.entries.Cursor()
-		k, b := c.Last()
-		after = number(k)
-		for ; k != nil && n > 0; k, b = c.Prev() {
-			// One that is damaged is met again by Entries.
-			if e, _, err := parseRecord(number(k), b); err == nil && v.kept(sel, e) {
-				n--
-			}
-			after = number(k) - 1
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+	w := pageWalk{pageFile: r.pageFile, only: string(entriesBucket), reverse: true, damaged: func(string) {}}
+	w.visit = func(_ string, key, value []byte) bool {
+		if after = number(key); n <= 0 {
+			return false
 		}
-		return nil
-	})
-	return after, err
+		after--
+		if e, _, err := parseRecord(after+1, value); err == nil && r.kept(sel, e) {
+			n--
+		}
+		return n > 0
+	}
+	return after, w.run(ctx)
 }

@@ -156,6 +156,7 @@ func (l *Log) Load(ctx context.Context, seqs []uint64) ([]*eventlog.Entry, error
 			}
 			var err error
 			if es[i], err = parseEntry(seq, v); err != nil {
+				l.options.Logger.Error("a message cannot be read: its readers come no further", "file", l.db.Path(), "error", err)
 				return err
 			}
 		}
@@ -181,8 +182,13 @@ type Stats struct {
 	LastSync  time.Duration // how long the last transaction took
 }
 
-// Stats returns them.
+// Stats returns them; nothing once the log is closed.
 func (l *Log) Stats() (s Stats) {
+	select {
+	case <-l.closing: // bbolt's counts are not there any more
+		return s
+	default:
+	}
 	_ = l.db.View(func(tx *bbolt.Tx) error {
 		s.FileBytes = tx.Size()
 		return nil

@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -9,26 +10,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A pageWalk visits the pages of a file without trusting them. bbolt reads a file
-// through a map of memory, and a page number or a length that is wrong ends the
-// program; what a walk has found sound can be given to bbolt.
+// A pageFile is a file of bbolt that is read without trusting it. bbolt reads files
+// through a map of memory, and there a page number or a length that is wrong ends
+// the program, or never ends.
 //
 // A page is a header of 16 bytes (its number in 8, flags in 2, the number of elements
 // in 2, the number of further pages that belong to it in 4), the elements of 16
-// bytes each, and the keys and values, in the byte order of the machine.
+// bytes each, and the keys and values, in the byte order of the machine. The two
+// pages that say where the others are have checksums; those bbolt may read.
 //
 // Source: go.etcd.io/bbolt v1.5.0, internal/common.
-type pageWalk struct {
+type pageFile struct {
 	file     io.ReaderAt
 	pageSize int64
-	limit    uint64          // number of pages
-	seen     []uint64        // a bit for each page
-	used     int64           // how many bits are set
-	ctx      context.Context // of the walk
-	progress Progress
-
-	damaged func(format string, args ...any)
-	visit   func(bucket string, key, value []byte) // valid until it returns
+	pages    uint64 // how many there are, in use or not
+	root     uint64 // the page with the buckets
 }
 
 const (
@@ -39,44 +35,78 @@ const (
 	bucketFlag  = 0x01 // of an element: its value is a bucket
 )
 
-// newPageWalk prepares a walk through the pages that tx sees.
-func newPageWalk(ctx context.Context, file io.ReaderAt, tx *bbolt.Tx) (w *pageWalk, root uint64) {
-	w = &pageWalk{file: file, pageSize: int64(tx.DB().Info().PageSize), ctx: ctx}
-	w.limit = uint64(tx.Size() / w.pageSize)
-	w.seen = make([]uint64, w.limit/64+1)
-	return w, uint64(tx.Cursor().Bucket().Root())
+// newPageFile reads pages of a file as tx sees it.
+func newPageFile(file io.ReaderAt, tx *bbolt.Tx) pageFile {
+	size := int64(tx.DB().Info().PageSize)
+	return pageFile{file, size, uint64(tx.Size() / size), uint64(tx.Cursor().Bucket().Root())}
 }
 
-// A page as it is in the file.
-type page struct {
-	id     uint64
-	flags  uint16
-	count  int
-	bytes  []byte // all of it, with the header
-	bucket string // "" for the list of buckets
+// A pageWalk visits keys and values in order, each page once.
+type pageWalk struct {
+	pageFile
+	only    string // the bucket to visit; "" for all
+	from    []byte // the first key of only to visit; nil for all
+	reverse bool
+
+	visit   func(bucket string, key, value []byte) (more bool) // both are valid until it returns
+	damaged func(place string)                                 // what it says cannot be visited
+	turn    func()                                             // is called at each page
+
+	seen  []uint64 // a bit for each page
+	used  int64    // how many bits are set
+	spare []byte   // room for a page; nil if it is in use
+	done  bool
 }
 
-// walk visits a page and all below it, in order.
-func (w *pageWalk) walk(id uint64, bucket string) {
-	if w.ctx.Err() != nil {
+// run visits everything, until visit says that it is enough or ctx ends.
+func (w *pageWalk) run(ctx context.Context) error {
+	w.seen = make([]uint64, w.pages/64+1)
+	turn := w.turn
+	w.turn = func() {
+		w.done = w.done || ctx.Err() != nil
+		if turn != nil {
+			turn()
+		}
+	}
+	w.walk(w.root, "", span{})
+	return ctx.Err()
+}
+
+// A span is where the keys of a page lie: from is the first possible, to the first
+// that is not. nil is no bound.
+type span struct{ from, to []byte }
+
+func (s span) has(key []byte) bool {
+	return bytes.Compare(key, s.from) >= 0 && (s.to == nil || bytes.Compare(key, s.to) < 0)
+}
+
+// walk visits a page and all below it.
+func (w *pageWalk) walk(id uint64, bucket string, keys span) {
+	if w.turn(); w.done {
 		return
 	}
 	p, err := w.read(id)
-	if err != nil {
-		w.damaged("page %d%s: %v", id, of(bucket), err)
-		return
-	}
-	w.progress("pages", w.used, int64(w.limit))
-	p.bucket = bucket
-	switch p.flags {
-	case branchFlag:
-		w.branch(p)
-	case leafFlag:
-		w.leaf(p)
-	default:
-		w.damaged("page %d%s: flags are %#x, want %#x or %#x", id, of(bucket), p.flags, branchFlag, leafFlag)
+	w.visitPage(p, err, id, bucket, keys)
+	if p.flags == leafFlag && p.more == 0 {
+		w.spare = p.bytes
 	}
 }
+
+// visitPage visits the elements of a page that has been read, up to the first that is
+// damaged. id is where it lies.
+func (w *pageWalk) visitPage(p page, err error, id uint64, bucket string, keys span) {
+	var elements []element
+	if err == nil {
+		elements, err = p.elements(keys)
+	}
+	if err != nil {
+		w.report("page %d%s: %v", id, of(bucket), err)
+	}
+	p.id = id
+	w.each(p, elements, bucket, keys.to)
+}
+
+func (w *pageWalk) report(format string, args ...any) { w.damaged(fmt.Sprintf(format, args...)) }
 
 func of(bucket string) string {
 	if bucket == "" {
@@ -85,89 +115,38 @@ func of(bucket string) string {
 	return fmt.Sprintf(" of bucket %q", bucket)
 }
 
-// read reads a page, which must be in use only once.
-func (w *pageWalk) read(id uint64) (*page, error) {
-	if id < 2 || id >= w.limit {
-		return nil, fmt.Errorf("is not from 2 to %d", w.limit-1)
-	}
-	head := make([]byte, headerSize)
-	if _, err := w.file.ReadAt(head, int64(id)*w.pageSize); err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	more := uint64(binary.NativeEndian.Uint32(head[12:]))
-	if got := binary.NativeEndian.Uint64(head); got != id {
-		return nil, fmt.Errorf("says that it is page %d", got)
-	}
-	if id+more >= w.limit {
-		return nil, fmt.Errorf("goes on for %d pages, and %d is the last", more, w.limit-1)
-	}
-	for i := id; i <= id+more; i++ {
-		if w.seen[i/64]>>(i%64)&1 != 0 {
-			return nil, fmt.Errorf("page %d is in use twice", i)
+// each visits the elements of a page, whose keys all are before to.
+func (w *pageWalk) each(p page, elements []element, bucket string, to []byte) {
+	for i := range elements {
+		if w.reverse {
+			i = len(elements) - 1 - i
 		}
-		w.seen[i/64] |= 1 << (i % 64)
-		w.used++
-	}
-	p := parsePage(head)
-	p.bytes = make([]byte, int64(1+more)*w.pageSize)
-	if _, err := w.file.ReadAt(p.bytes, int64(id)*w.pageSize); err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
-	}
-	return p, nil
-}
-
-// parsePage reads a header. b may be longer.
-func parsePage(b []byte) *page {
-	return &page{
-		id: binary.NativeEndian.Uint64(b), flags: binary.NativeEndian.Uint16(b[8:]),
-		count: int(binary.NativeEndian.Uint16(b[10:])), bytes: b,
-	}
-}
-
-// element returns element i as four numbers of 4 bytes, and what begins with it.
-func (p *page) element(i int) (e [4]uint32, rest []byte, ok bool) {
-	at := headerSize + elementSize*i
-	if at+elementSize > len(p.bytes) {
-		return e, nil, false
-	}
-	rest = p.bytes[at:]
-	for j := range e {
-		e[j] = binary.NativeEndian.Uint32(rest[4*j:])
-	}
-	return e, rest, true
-}
-
-// branch visits the pages below a page. Its elements are the place of a key, its
-// length, and a page number.
-func (w *pageWalk) branch(p *page) {
-	for i := range p.count {
-		e, rest, ok := p.element(i)
-		if !ok || uint64(e[0])+uint64(e[1]) > uint64(len(rest)) {
-			w.damaged("page %d%s: element %d is outside the page", p.id, of(p.bucket), i)
+		if w.done {
 			return
 		}
-		w.walk(binary.NativeEndian.Uint64(rest[8:]), p.bucket)
+		e, next := elements[i], to
+		if i+1 < len(elements) {
+			next = elements[i+1].key
+		}
+		if p.flags == leafFlag {
+			w.leaf(p, e, bucket)
+		} else if bucket == "" || w.from == nil || next == nil || bytes.Compare(next, w.from) > 0 {
+			w.walk(e.child, bucket, span{e.key, next})
+		}
 	}
 }
 
-// leaf visits keys and values. The elements of the page are flags, the place of a
-// key, its length, and that of the value behind it.
-func (w *pageWalk) leaf(p *page) {
-	for i := range p.count {
-		e, rest, ok := p.element(i)
-		key, value := uint64(e[1]), uint64(e[1])+uint64(e[2])
-		end := value + uint64(e[3])
-		switch {
-		case !ok || end > uint64(len(rest)):
-			w.damaged("page %d%s: element %d is outside the page", p.id, of(p.bucket), i)
-			return
-		case e[0]&bucketFlag == 0 && p.bucket != "":
-			w.visit(p.bucket, rest[key:value:value], rest[value:end:end])
-		case e[0]&bucketFlag != 0 && p.bucket == "":
-			w.inBucket(p.id, string(rest[key:value]), rest[value:end])
-		default:
-			w.damaged("page %d%s: element %d: a bucket, where there is none, or the reverse", p.id, of(p.bucket), i)
+// leaf visits an element of a leaf page.
+func (w *pageWalk) leaf(p page, e element, bucket string) {
+	switch {
+	case e.bucket != (bucket == ""):
+		w.report("page %d%s: key %q: a bucket where there is none, or the reverse", p.id, of(bucket), e.key)
+	case !e.bucket:
+		if w.from == nil || bytes.Compare(e.key, w.from) >= 0 {
+			w.done = !w.visit(bucket, e.key, e.value)
 		}
+	case w.only == "" || w.only == string(e.key):
+		w.inBucket(p.id, string(e.key), e.value)
 	}
 }
 
@@ -175,22 +154,138 @@ func (w *pageWalk) leaf(p *page) {
 // 8, and if the number is 0 its only page.
 func (w *pageWalk) inBucket(id uint64, name string, b []byte) {
 	if len(b) < 16 {
-		w.damaged("page %d: bucket %q has %d bytes, want at least 16", id, name, len(b))
+		w.report("page %d: bucket %q has %d bytes, want at least 16", id, name, len(b))
 		return
 	}
 	if root := binary.NativeEndian.Uint64(b); root != 0 {
-		w.walk(root, name)
+		w.walk(root, name, span{})
 		return
 	}
-	if len(b) < 16+headerSize {
-		w.damaged("page %d: bucket %q has %d bytes, want at least %d", id, name, len(b), 16+headerSize)
-		return
+	p, err := parsePage(b[16:])
+	if err == nil && p.flags != leafFlag {
+		err = fmt.Errorf("flags are %#x, want %#x", p.flags, leafFlag)
 	}
-	p := parsePage(b[16:])
-	p.id, p.bucket = id, name
-	if p.flags != leafFlag {
-		w.damaged("page %d: bucket %q has flags %#x, want %#x", id, name, p.flags, leafFlag)
-		return
+	w.visitPage(p, err, id, name, span{})
+}
+
+// A page as it is in the file.
+type page struct {
+	id    uint64
+	flags uint16
+	count int
+	more  uint64 // pages that belong to it
+	bytes []byte // all of it, with the header
+}
+
+// read reads a page, which must be in use only once.
+func (w *pageWalk) read(id uint64) (p page, err error) {
+	if id < 2 || id >= w.pages {
+		return p, fmt.Errorf("its number is not from 2 to %d", w.pages-1)
 	}
-	w.leaf(p)
+	b := w.buffer()
+	if _, err := w.file.ReadAt(b, int64(id)*w.pageSize); err != nil {
+		return p, fmt.Errorf("cannot be read: %w", err)
+	}
+	if p, err = parsePage(b); err != nil {
+		return p, err
+	}
+	if p.id != id {
+		return p, fmt.Errorf("says that it is page %d", p.id)
+	}
+	if err := w.use(id, p.more); err != nil || p.more == 0 {
+		return p, err
+	}
+	p.bytes = make([]byte, int64(1+p.more)*w.pageSize)
+	if _, err := w.file.ReadAt(p.bytes, int64(id)*w.pageSize); err != nil {
+		return p, fmt.Errorf("cannot be read: %w", err)
+	}
+	return p, nil
+}
+
+// buffer returns room for a page.
+func (w *pageWalk) buffer() []byte {
+	b := w.spare
+	if w.spare = nil; b == nil {
+		b = make([]byte, w.pageSize)
+	}
+	return b
+}
+
+// use notes that a page, and more behind it, are in use.
+func (w *pageWalk) use(id, more uint64) error {
+	if id+more >= w.pages {
+		return fmt.Errorf("goes on for %d pages, and %d is the last", more, w.pages-1)
+	}
+	for i := id; i <= id+more; i++ {
+		if w.seen[i/64]>>(i%64)&1 != 0 {
+			return fmt.Errorf("page %d is in use twice", i)
+		}
+		w.seen[i/64] |= 1 << (i % 64)
+		w.used++
+	}
+	return nil
+}
+
+// parsePage reads the header of a page. b may be longer.
+func parsePage(b []byte) (p page, err error) {
+	if len(b) < headerSize {
+		return p, fmt.Errorf("has %d bytes, want at least %d", len(b), headerSize)
+	}
+	p = page{
+		id: binary.NativeEndian.Uint64(b), flags: binary.NativeEndian.Uint16(b[8:]),
+		count: int(binary.NativeEndian.Uint16(b[10:])), more: uint64(binary.NativeEndian.Uint32(b[12:])), bytes: b,
+	}
+	if p.flags != branchFlag && p.flags != leafFlag {
+		err = fmt.Errorf("flags are %#x, want %#x or %#x", p.flags, branchFlag, leafFlag)
+	}
+	return p, err
+}
+
+// An element of a branch page is the first possible key of another page; of a leaf
+// page a key and its value.
+type element struct {
+	key, value []byte
+	child      uint64
+	bucket     bool
+}
+
+// elements returns the elements of a page whose keys must lie in a span, up to the
+// first that is damaged.
+func (p page) elements(keys span) (list []element, err error) {
+	list = make([]element, 0, min(p.count, len(p.bytes)/elementSize))
+	for i := range p.count {
+		e, ok := p.element(headerSize + elementSize*i)
+		switch {
+		case !ok:
+			return list, fmt.Errorf("element %d is outside the page", i)
+		case !keys.has(e.key) || i > 0 && bytes.Compare(e.key, list[i-1].key) <= 0:
+			return list, fmt.Errorf("key %q of element %d is out of order", e.key, i)
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// element reads the element at a place. Of a branch page these are the place of the
+// key, counted from there, its length, and in 8 bytes a page; of a leaf page flags,
+// the place and the length of the key, and the length of the value behind it.
+func (p page) element(at int) (e element, ok bool) {
+	if at+elementSize > len(p.bytes) {
+		return e, false
+	}
+	b := p.bytes[at:]
+	var n [4]uint64
+	for i := range n {
+		n[i] = uint64(binary.NativeEndian.Uint32(b[4*i:]))
+	}
+	from, to, end := n[0], n[0]+n[1], n[0]+n[1]
+	if p.flags == leafFlag {
+		from, to, end = n[1], n[1]+n[2], n[1]+n[2]+n[3]
+		e.bucket = n[0]&bucketFlag != 0
+	}
+	if end > uint64(len(b)) {
+		return e, false
+	}
+	e.key, e.value, e.child = b[from:to:to], b[to:end:end], binary.NativeEndian.Uint64(b[8:])
+	return e, true
 }

@@ -12,7 +12,7 @@ import (
 
 // An entry is stored as
 //
-//	crc      4 bytes   CRC-32C of the rest, big endian
+//	crc      4 bytes   CRC-32C of the key and the rest, big endian
 //	version  1 byte    1
 //	flags    1 byte    1: state
 //	time     8 bytes   nanoseconds since 1970, big endian
@@ -43,8 +43,14 @@ func appendRecord(b []byte, e *eventlog.Entry) []byte {
 	b = appendString(b, e.Key)
 	b = appendString(b, e.IdempotencyKey)
 	b = append(b, e.Data...)
-	binary.BigEndian.PutUint32(b[start:], crc32.Checksum(b[start+4:], castagnoli))
+	binary.BigEndian.PutUint32(b[start:], checksum(e.Seq, b[start:]))
 	return b
+}
+
+// checksum is that of a record which is, or is to be, at seq: one that is found at
+// another position is damaged.
+func checksum(seq uint64, b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(position(seq), castagnoli), castagnoli, b[4:])
 }
 
 const stateFlag = 1
@@ -63,7 +69,7 @@ func appendString(b []byte, s string) []byte {
 // parseRecord returns the entry at seq without its data, and the data, which is a
 // part of b.
 func parseRecord(seq uint64, b []byte) (e *eventlog.Entry, data []byte, err error) {
-	if len(b) < 14 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+	if len(b) < 14 || binary.BigEndian.Uint32(b) != checksum(seq, b) {
 		return nil, nil, fmt.Errorf("%w at position %d: checksum", errRecord, seq)
 	}
 	if b[4] != recordVersion {

@@ -32,12 +32,15 @@ func (l *Log) restore() error {
 		return l.restoreTopics(tx)
 	})
 	if err != nil {
-		return fmt.Errorf("disklog: read the log: %w", err)
+		return fmt.Errorf("disklog: read %s: %w", l.db.Path(), err)
 	}
 	if err := l.restoreHead(m); err != nil {
 		return err
 	}
-	l.options.Logger.Info("log opened", "entries", n, "head", l.seq, "clean", m.reserved == 0, "took", time.Since(start).Round(time.Millisecond))
+	l.options.Logger.Info("log opened", "entries", n, "head", l.seq, "took", time.Since(start).Round(time.Millisecond))
+	if m.reserved > 0 {
+		l.options.Logger.Warn("the log was not closed: what was not on the disk yet is lost, and readers are told", "from", m.head, "to", l.seq)
+	}
 	return nil
 }
 
@@ -49,14 +52,18 @@ type meta struct {
 
 func readMeta(db *bbolt.DB) (m meta, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(metaBucket)
-		m.epoch = string(b.Get(epochKey))
-		for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten, &weakKey: &m.interval, &memoryKey: &m.memory} {
-			*n = number(b.Get(*key))
-		}
+		m = parseMeta(tx.Bucket(metaBucket).Get)
 		return nil
 	})
 	return m, err
+}
+
+func parseMeta(get func(key []byte) []byte) (m meta) {
+	m.epoch = string(get(epochKey))
+	for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten, &weakKey: &m.interval, &memoryKey: &m.memory} {
+		*n = number(get(*key))
+	}
+	return m
 }
 
 // restoreEntries puts all entries into the index, the newest with their data.

@@ -2,12 +2,11 @@ package disklog
 
 import (
 	"context"
-	"os"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/weirstream/weir/eventlog"
 )
@@ -51,53 +50,43 @@ func (r *Reader) Info(ctx context.Context, p Progress) (Info, error) {
 		Epoch: m.epoch, Format: format, Head: m.head, Reserved: m.reserved,
 		IntervalLost: m.interval, MemoryLost: m.memory, ForgottenTopicsLost: m.forgotten,
 	}
-	err := r.view(func(tx *bbolt.Tx, v view) error {
-		s, err := newSurvey(ctx, v, p)
-		if err != nil {
-			return err
-		}
-		i.Kept, i.Topics, i.Deleting = s.all, len(s.topics), s.entries-s.all.Entries
-		i.Keys, i.Values = v.keys.Stats().KeyN, v.values.Stats().KeyN
-		return i.readSizes(tx)
-	})
-	return i, err
-}
-
-func (i *Info) readSizes(tx *bbolt.Tx) error {
-	file, err := os.Stat(tx.DB().Path())
+	s, err := r.survey(ctx, p)
 	if err != nil {
-		return err
+		return i, err
 	}
-	used := tx.Cursor().Bucket().Stats() // of the root, and so of all
+	i.Kept, i.Topics, i.Deleting = s.all, len(s.topics), s.entries-s.all.Entries
+	i.Keys, i.Values = s.keys, s.values
+	file, err := r.file.Stat()
+	if err != nil {
+		return i, err
+	}
 	i.FileBytes = file.Size()
-	i.FreeBytes = i.FileBytes - int64(2*tx.DB().Info().PageSize+used.BranchAlloc+used.LeafAlloc)
-	return nil
+	i.FreeBytes = i.FileBytes - (2+s.pages)*r.pageSize // two say where the others are
+	return i, nil
 }
 
 // Topics reads the whole log and describes the topics that sel selects, by name.
 func (r *Reader) Topics(ctx context.Context, sel *eventlog.Selector, p Progress) (list []Topic, err error) {
-	err = r.view(func(_ *bbolt.Tx, v view) error {
-		s, err := newSurvey(ctx, v, p)
-		if err != nil {
-			return err
+	s, err := r.survey(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	for name, t := range s.topics {
+		if sel.Match(name) {
+			list = append(list, Topic{name, t.kept, max(t.lost, t.row.gone)})
 		}
-		for name, t := range s.topics {
-			if sel.Match(name) {
-				list = append(list, Topic{name, t.kept, max(t.lost, t.row.gone)})
-			}
-		}
-		return nil
-	})
+	}
 	slices.SortFunc(list, func(a, b Topic) int { return strings.Compare(a.Name, b.Name) })
-	return list, err
+	return list, nil
 }
 
 // A survey counts what each topic keeps, as restoring the log would.
 type survey struct {
-	v       view
-	topics  map[string]*surveyed
-	all     Kept
-	entries int // in the file
+	topics                map[string]*surveyed
+	all                   Kept
+	entries, keys, values int // in the file
+	pages                 int64
+	err                   error // the first
 }
 
 type surveyed struct {
@@ -105,8 +94,9 @@ type surveyed struct {
 	kept Kept
 	lost uint64
 
-	// The newest state of each key whose retention is over. It is kept, too.
-	shelf map[string]*shelved
+	// The newest state of each key, of those whose retention is over, which are kept,
+	// and of those that were to be forgotten, which are lost.
+	shelf, fallen map[string]*shelved
 }
 
 // A shelved entry may be on the shelf of several topics.
@@ -116,40 +106,37 @@ type shelved struct {
 	all   bool // counted in survey.all
 }
 
-func newSurvey(ctx context.Context, v view, p Progress) (*survey, error) {
-	s := &survey{v: v, topics: make(map[string]*surveyed)}
-	err := v.topics.ForEach(func(k, b []byte) error {
-		s.topics[string(k)] = &surveyed{row: parseTopic(b)}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+func (r *Reader) survey(ctx context.Context, p Progress) (*survey, error) {
+	s := &survey{topics: make(map[string]*surveyed)}
+	for name, row := range r.rows {
+		s.topics[name] = &surveyed{row: row}
 	}
-	return s, s.read(ctx, p)
+	w := pageWalk{visit: s.visit}
+	w.turn = func() { p("reading", w.used, int64(r.pages)) }
+	err := r.scan(ctx, &w)
+	s.pages = w.used
+	for _, t := range s.topics {
+		s.settle(t)
+	}
+	return s, errors.Join(err, s.err)
 }
 
-func (s *survey) read(ctx context.Context, p Progress) error {
-	total := int64(s.v.entries.Stats().KeyN)
-	err := s.v.entries.ForEach(func(k, b []byte) error {
-		if s.entries%progressEvery == 0 {
-			p("reading", int64(s.entries), total)
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		e, data, err := parseRecord(number(k), b)
+func (s *survey) visit(bucket string, key, value []byte) bool {
+	switch bucket {
+	case string(entriesBucket):
+		e, data, err := parseRecord(number(key), value)
 		if err != nil {
-			return err
+			s.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+			return false
 		}
 		s.entries++
 		s.add(e, len(data))
-		return nil
-	})
-	p("reading", int64(s.entries), total)
-	for _, t := range s.topics {
-		s.unshelve(t)
+	case string(keysBucket):
+		s.keys++
+	case string(valuesBucket):
+		s.values++
 	}
-	return err
+	return true
 }
 
 // add counts an entry for each of its topics, and once for all.
@@ -167,26 +154,36 @@ func (s *survey) add(e *eventlog.Entry, size int) {
 
 func (s *survey) addTo(t *surveyed, one *shelved) {
 	e := one.entry
+	if e.State {
+		delete(t.shelf, e.Key)
+		delete(t.fallen, e.Key)
+	}
 	switch {
 	case e.Seq > max(t.row.floor, t.row.forgot):
 		s.count(t, one)
-		if e.State {
-			delete(t.shelf, e.Key)
-		}
 	case t.row.keeps(e):
-		if t.shelf == nil {
-			t.shelf = make(map[string]*shelved)
-		}
-		t.shelf[e.Key] = one
+		put(&t.shelf, one)
+	case e.State:
+		put(&t.fallen, one)
 	default:
 		t.lost = e.Seq
 	}
 }
 
-// unshelve counts what is on the shelf in the end.
-func (s *survey) unshelve(t *surveyed) {
+func put(m *map[string]*shelved, one *shelved) {
+	if *m == nil {
+		*m = make(map[string]*shelved)
+	}
+	(*m)[one.entry.Key] = one
+}
+
+// settle counts the states that no newer one has replaced.
+func (s *survey) settle(t *surveyed) {
 	for _, one := range t.shelf {
 		s.count(t, one)
+	}
+	for _, one := range t.fallen {
+		t.lost = max(t.lost, one.entry.Seq)
 	}
 }
 

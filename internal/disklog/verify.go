@@ -3,9 +3,8 @@ package disklog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -47,69 +46,59 @@ func (r *Report) damaged(format string, args ...any) {
 // bbolt check the file. An error is not damage: the log could not be read, or ctx
 // has ended.
 func Verify(ctx context.Context, dir string, p Progress) (*Report, error) {
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("disklog: no log in %s: %w", dir, fs.ErrNotExist)
-	}
-	return verifyFile(ctx, path, p)
+	return verifyFile(ctx, filepath.Join(dir, FileName), p)
 }
 
 func verifyFile(ctx context.Context, path string, p Progress) (*Report, error) {
-	db, err := openDB(path, true)
+	r, err := openPages(path)
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close()
-	file, err := os.Open(path)
-	if err != nil {
+	defer r.Close()
+	v := &verifier{Reader: r, report: new(Report), progress: p, meta: make(map[string]uint64)}
+	if err := v.readAll(ctx); err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	v := &verifier{Reader: Reader{db: db}, report: new(Report), progress: p}
-	if err := db.View(func(tx *bbolt.Tx) error { return v.pages(ctx, file, tx) }); err != nil {
-		return nil, err
+	if v.report.Sound() { // else bbolt would follow wrong pages into the void
+		err = r.db.View(func(tx *bbolt.Tx) error { return v.deeper(ctx, tx) })
 	}
-	// The rest would follow wrong pages into the void.
-	if v.report.Sound() {
-		err = v.guard(func() error { return db.View(func(tx *bbolt.Tx) error { return v.deeper(ctx, tx) }) })
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	return v.report, err
+	return v.report, errors.Join(err, ctx.Err())
 }
 
 // A verifier checks one file.
 type verifier struct {
-	Reader
+	*Reader
 	report   *Report
 	progress Progress
 
-	meta   map[string]uint64
-	epoch  string
-	format string
+	meta          map[string]uint64
+	epoch, format string
 
 	last, lastKey   uint64 // positions of the last entry, and of the last idempotency key
 	time, timeOfKey int64  // their times
 	latest          uint64 // highest position in topics
 }
 
-// pages checks all pages and all records.
-func (v *verifier) pages(ctx context.Context, file *os.File, tx *bbolt.Tx) error {
-	info, err := file.Stat()
+// readAll checks all pages and all records.
+func (v *verifier) readAll(ctx context.Context) error {
+	info, err := v.file.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Size() < tx.Size() {
-		v.report.damaged("the file has %d bytes, want at least %d", info.Size(), tx.Size())
+	if want := int64(v.pages) * v.pageSize; info.Size() < want {
+		v.report.damaged("the file has %d bytes, want at least %d", info.Size(), want)
 	}
-	v.meta = make(map[string]uint64)
-	w, root := newPageWalk(ctx, file, tx)
-	w.damaged, w.visit, w.progress = v.report.damaged, v.record, v.progress
-	w.walk(root, "")
+	w := pageWalk{pageFile: v.pageFile}
+	w.damaged = func(place string) { v.report.damaged("%s", place) }
+	w.visit = func(bucket string, key, value []byte) bool {
+		v.record(bucket, key, value)
+		return true
+	}
+	w.turn = func() { v.progress("pages", w.used, int64(w.pages)) }
+	err = w.run(ctx)
 	v.report.Pages = w.used
 	v.finish()
-	return ctx.Err()
+	return err
 }
 
 // record checks a key and its value.
@@ -135,7 +124,7 @@ func (v *verifier) record(bucket string, key, value []byte) {
 }
 
 func (v *verifier) entry(key, value []byte) {
-	seq, ok := v.position("entries", key, v.last)
+	seq, ok := v.position("entries", key)
 	if !ok {
 		return
 	}
@@ -160,21 +149,20 @@ func (v *verifier) entry(key, value []byte) {
 	}
 }
 
-// position reads a key that must be a position above last.
-func (v *verifier) position(bucket string, key []byte, last uint64) (seq uint64, ok bool) {
+// position reads a key that must be a position. The walk has checked the order.
+func (v *verifier) position(bucket string, key []byte) (seq uint64, ok bool) {
 	if len(key) != 8 {
 		v.report.damaged("%s: key %x has %d bytes, want 8", bucket, key, len(key))
 		return 0, false
 	}
-	if seq = number(key); seq <= last {
-		v.report.damaged("%s: position %d follows %d", bucket, seq, last)
-		return 0, false
+	if seq = number(key); seq == 0 {
+		v.report.damaged("%s: a position is 0", bucket)
 	}
-	return seq, true
+	return seq, seq > 0
 }
 
 func (v *verifier) key(key, value []byte) {
-	seq, ok := v.position("keys", key, v.lastKey)
+	seq, ok := v.position("keys", key)
 	if !ok {
 		return
 	}

@@ -3,6 +3,7 @@ package disklog
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -193,7 +194,7 @@ func (w *writer) mustStore(g *group) bool {
 // failure turns the error of a transaction into what publishers get. Only a full
 // disk may get better.
 func (w *writer) failure(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+	if isFull(err) {
 		w.log.options.Logger.Error("the disk is full: publishing is refused", "error", err)
 		return ErrNoSpace
 	}
@@ -201,6 +202,17 @@ func (w *writer) failure(err error) error {
 	w.log.options.Logger.Error("the disk has failed: nothing can be published until the server is restarted", "error", err)
 	w.log.options.Failed(fmt.Errorf("%w: %w", ErrFailed, err))
 	return w.failed
+}
+
+// isFull reports whether err says that there is no room. When the file cannot grow,
+// bbolt gives only the text of the system's error.
+func isFull(err error) bool {
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) || strings.HasSuffix(err.Error(), ": "+full.Error()) {
+			return true
+		}
+	}
+	return false
 }
 
 // tidy stores what nobody waits for, and deletes.
