@@ -24,8 +24,8 @@ var needs = []need{
 	{"gcc", []string{"gcc", "libc6-dev"}, "links the race detector"},
 	{"chromium", []string{"chromium"}, "runs the browser tests"},
 	{"curl", []string{"curl", "ca-certificates"}, "reads streams as users do"},
-	{"node", []string{"nodejs"}, "runs the eventsource client"},
-	{"npm", []string{"npm"}, "installs the eventsource client"},
+	{"node", []string{"nodejs"}, "runs clients and tests from npm"},
+	{"npm", []string{"npm"}, "installs clients and tests from npm"},
 	{"vmstat", []string{"procps"}, "makes real output to publish"},
 }
 

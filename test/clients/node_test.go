@@ -38,7 +38,7 @@ func findNodeModules(npm string) (string, error) {
 		return "", err
 	}
 	there := filepath.Join(source, "node_modules")
-	if _, err := os.Stat(filepath.Join(there, "eventsource")); err == nil {
+	if installed(there, "eventsource", "vitest", filepath.Join("@durable-streams", "server-conformance-tests")) {
 		return there, nil
 	}
 	dir := filepath.Join(scratch, "node")
@@ -51,6 +51,15 @@ func findNodeModules(npm string) (string, error) {
 		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
 	return filepath.Join(dir, "node_modules"), nil
+}
+
+func installed(dir string, packages ...string) bool {
+	for _, name := range packages {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // A script is a program in Node.js that prints records.

@@ -46,10 +46,11 @@ type program struct {
 	done     chan struct{} // closed when it has ended
 }
 
-// A launch says what to start. Its zero fields mean: the test's directory, a pipe
-// as standard input.
+// A launch says what to start. Its zero fields mean: the test's directory, nothing
+// besides the test's environment, a pipe as standard input.
 type launch struct {
 	dir    string
+	env    []string // besides the test's environment
 	in     *os.File
 	stdout *os.File // instead of program.out
 	args   []string
@@ -61,7 +62,7 @@ func start(t *testing.T, args ...string) *program { return launch{args: args}.st
 func (l launch) start(t *testing.T) *program {
 	t.Helper()
 	p := &program{t: t, name: strings.Join(l.args, " "), cmd: exec.Command(l.args[0], l.args[1:]...), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = l.dir, environ()
+	p.cmd.Dir, p.cmd.Env = l.dir, append(environ(), l.env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	p.cmd.WaitDelay = time.Second // a grandchild may hold the pipes
 	if l.stdout != nil {
