@@ -105,8 +105,9 @@ type Log interface {
 
 	// Forget drops all entries kept of one topic and reports how many. Those that
 	// have further topics are still found through them. Readers that stand before
-	// them are told by Read as with any other trimming.
-	Forget(topic string) int
+	// them are told by Read as with any other trimming. An error means that nothing
+	// was forgotten.
+	Forget(topic string) (int, error)
 
 	// Follow registers fn to be called once for every entry appended from now on,
 	// in order, before its Append returns. fn is called with the log locked: it

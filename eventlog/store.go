@@ -123,6 +123,10 @@ func (x *Index) Forgotten() uint64 {
 	return x.forgotten
 }
 
+// ForgetUpTo drops the entries kept of one topic up to a position, and reports how
+// many.
+func (x *Index) ForgetUpTo(topic string, seq uint64) int { return x.forgetUpTo(topic, seq) }
+
 // Duplicate fills in the place of an entry whose idempotency key has been used, and
 // reports whether it has. now is the time, as for Insert.
 func (x *Index) Duplicate(e *Entry, now time.Time) bool {

@@ -23,8 +23,9 @@ func (m *Memory) Sweep() {
 }
 
 // Forget drops all entries kept of one topic. Entries appended meanwhile stay.
-func (m *Memory) Forget(name string) int {
-	n, upTo := 0, m.Head()
+func (m *Memory) Forget(name string) (int, error) { return m.forgetUpTo(name, m.Head()), nil }
+
+func (m *Memory) forgetUpTo(name string, upTo uint64) (n int) {
 	for done := false; !done; {
 		var some int
 		m.enter()

@@ -73,7 +73,7 @@ var appendRules = []rule{{
 		seq := f.add("a", "b", "a")
 		f.wantBounds(sel("a"), eventlog.Bounds{Oldest: seq, Newest: seq, Entries: 1})
 		f.wantBounds(sel("**"), eventlog.Bounds{Oldest: seq, Newest: seq, Entries: 1})
-		if n := f.Forget("a"); n != 1 {
+		if n := f.forget("a"); n != 1 {
 			f.Errorf("Forget = %d, want 1", n)
 		}
 	},
@@ -83,7 +83,7 @@ var appendRules = []rule{{
 	options: eventlog.Options{Default: eventlog.Retention{MaxEntries: 2}},
 	check: func(f *fixture) {
 		last := f.addMany(5, "a")
-		f.Forget("a")
+		f.forget("a")
 		if f.Head() != last {
 			f.Errorf("Head() = %d after Forget, want %d", f.Head(), last)
 		}
@@ -142,7 +142,7 @@ var appendRules = []rule{{
 		if _, err := f.Read(background, sel("a"), 0, 3, eventlog.Limit{}); !errors.Is(err, eventlog.ErrClosed) {
 			f.Errorf("Read after Close = %v, want ErrClosed", err)
 		}
-		if b := f.Bounds(sel("a")); b.Entries != 0 || f.Forget("a") != 0 || f.Find(sel("a"), "x") != nil {
+		if b := f.Bounds(sel("a")); b.Entries != 0 || forgotten(f.Forget("a")) != 0 || f.Find(sel("a"), "x") != nil {
 			f.Errorf("after Close something is found: %+v", b)
 		}
 	},
@@ -264,3 +264,6 @@ func checkBatch(t *testing.T, batch []*eventlog.Entry, seen uint64) {
 		}
 	}
 }
+
+// forgotten is for a log that may fail: what it has forgotten then is nothing.
+func forgotten(n int, _ error) int { return n }

@@ -113,6 +113,15 @@ func (f *fixture) addEntry(m eventlog.Message) *eventlog.Entry {
 	return e
 }
 
+func (f *fixture) forget(topic string) int {
+	f.Helper()
+	n, err := f.Forget(topic)
+	if err != nil {
+		f.Fatalf("Forget(%q) = %v", topic, err)
+	}
+	return n
+}
+
 // sel is [eventlog.Select] for patterns that are right.
 func sel(patterns ...string) *eventlog.Selector {
 	s, err := eventlog.Select(patterns...)

@@ -87,7 +87,7 @@ func (r *randomRun) step() {
 		r.append()
 	case 4:
 		if name := pick(r.rng, randomTopics); r.rng.IntN(4) == 0 {
-			if got, want := r.Forget(name), r.model.forget(name); got != want {
+			if got, want := r.forget(name), r.model.forget(name); got != want {
 				r.Errorf("Forget(%q) = %d, want %d", name, got, want)
 			}
 		}

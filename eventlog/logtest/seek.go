@@ -57,7 +57,7 @@ var seekRules = []rule{{
 		for _, s := range []*eventlog.Selector{sel("a"), sel("b"), sel("a", "b"), sel("c/*"), sel("**"), sel("*"), sel("none")} {
 			checkLast(f, s)
 		}
-		f.Forget("d")
+		f.forget("d")
 		if got := f.Last(sel("d"), 3); got != f.Head() {
 			f.Errorf("Last of an empty topic = %d, want Head %d", got, f.Head())
 		}

@@ -46,7 +46,7 @@ var stateRules = []rule{{
 	check: func(f *fixture) {
 		f.addEntry(value("x", "1", "a"))
 		f.addEntry(value("y", "1", "a"))
-		if n := f.Forget("a"); n != 2 {
+		if n := f.forget("a"); n != 2 {
 			f.Errorf("Forget = %d, want 2", n)
 		}
 		f.want(sel("a"), 0, nil, 2)

@@ -113,10 +113,10 @@ var trimRules = []rule{{
 	check: func(f *fixture) {
 		f.addMany(3, "a")
 		f.add("b")
-		if n := f.Forget("a"); n != 3 {
+		if n := f.forget("a"); n != 3 {
 			f.Errorf("Forget = %d, want 3", n)
 		}
-		if n := f.Forget("a") + f.Forget("none"); n != 0 {
+		if n := f.forget("a") + f.forget("none"); n != 0 {
 			f.Errorf("Forget of nothing = %d", n)
 		}
 		f.want(sel("a"), 0, nil, 3)
@@ -156,7 +156,7 @@ func checkAge(f *fixture) {
 		f.want(s, 0, nil, 2)
 		f.wantBounds(s, eventlog.Bounds{Lost: 2})
 	}
-	if f.Find(s, "x") != nil || f.Last(s, 9) != 2 || f.Since(s, time.Time{}) != 2 || f.Forget("a") != 0 {
+	if f.Find(s, "x") != nil || f.Last(s, 9) != 2 || f.Since(s, time.Time{}) != 2 || f.forget("a") != 0 {
 		f.Error("an expired entry is found")
 	}
 	f.want(sel("b"), 0, nil, 1)
@@ -181,7 +181,7 @@ func checkSharedEntries(f *fixture) {
 	f.wantBounds(sel("short/a", "long"), eventlog.Bounds{Oldest: 1, Newest: 3, Entries: 3})
 	f.wantBounds(sel("short/*"), eventlog.Bounds{Oldest: 2, Newest: 4, Lost: 3, Entries: 2})
 
-	f.Forget("long")
+	f.forget("long")
 	f.want(sel("long"), 0, nil, 3)
 	f.want(sel("short/a", "long"), 0, from(2, 2), 3)
 	f.want(sel("**"), 0, []uint64{2, 4}, 3)

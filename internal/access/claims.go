@@ -93,7 +93,7 @@ func (r *reader) moment(name string) time.Time {
 	}
 	seconds, ok := v.(float64)
 	if !ok || seconds < 0 || seconds > latest {
-		r.wrong(name, fmt.Sprintf("seconds since 1970, up to %d", latest))
+		r.wrong(name, fmt.Sprintf("seconds since 1970, up to %d", int64(latest)))
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0)

@@ -17,7 +17,7 @@ func TestNoPositionComesAgain(t *testing.T) {
 			dir := t.TempDir()
 			l := open(t, dir, disklog.Options{})
 			add(t, l, message("b", "1"), message("a", "2"), message("a", "3"))
-			if n := l.Forget("a"); n != 2 {
+			if n, err := l.Forget("a"); err != nil || n != 2 {
 				t.Fatalf("Forget = %d, want 2", n)
 			}
 			l = open(t, end(l, dir), disklog.Options{})

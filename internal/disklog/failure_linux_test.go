@@ -49,7 +49,8 @@ func TestFullDiskStoresNothing(t *testing.T) {
 		}
 	})
 	e := keyed("a", "2")
-	if add(t, l, e); e.Duplicate || e.Seq != 2 {
+	roomAgain(t, func() error { return l.Append(t.Context(), e) })
+	if e.Duplicate || e.Seq != 2 {
 		t.Errorf("duplicate %v, position %d, want a new message at 2", e.Duplicate, e.Seq)
 	}
 	l = open(t, crashed(t, dir), disklog.Options{})
@@ -131,5 +132,37 @@ func TestFailedDiskTakesNothingMore(t *testing.T) {
 	}
 	if es, lost := read(t, open(t, dir, disklog.Options{}), "a"); len(es) != 1 || lost != 0 {
 		t.Errorf("%d messages are there again, lost up to %d; want 1, 0", len(es), lost)
+	}
+}
+
+// TestForgottenOnAFullDiskStaysForgotten forgets a topic when nothing can be stored.
+func TestForgottenOnAFullDiskStaysForgotten(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, disklog.Options{})
+	both := message("a", "1")
+	both.Topics = []string{"a", "b"}
+	add(t, l, both)
+	var err error
+	withoutRoom(t, func() { _, err = l.Forget("a") })
+	if es, _ := read(t, l, "a"); !errors.Is(err, disklog.ErrNoSpace) || len(es) != 1 {
+		t.Errorf("Forget on a full disk = %v, and %d messages are left; want ErrNoSpace, 1", err, len(es))
+	}
+	roomAgain(t, func() error { _, err := l.Forget("a"); return err })
+	if es, _ := read(t, open(t, crashed(t, dir), disklog.Options{}), "a"); len(es) != 0 {
+		t.Errorf("%d messages are there again", len(es))
+	}
+}
+
+// roomAgain calls fn until the log looks again whether there is room.
+func roomAgain(t *testing.T, fn func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := fn()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, disklog.ErrNoSpace) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }

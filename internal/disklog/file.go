@@ -34,8 +34,7 @@ var (
 	headKey      = []byte("head")      // newest position issued, as of the last transaction
 	reservedKey  = []byte("reserved")  // newest position that may have been issued; 0 after a clean end
 	forgottenKey = []byte("forgotten") // see eventlog.Index.Forgotten
-	weakKey      = []byte("interval")  // newest position that an entry of Interval, lost in a crash, may have had
-	memoryKey    = []byte("memory")    // the same for Memory
+	lossesKey    = []byte("losses")    // JSON: see losses
 )
 
 const format = "1"
@@ -93,8 +92,8 @@ func openDB(path string, readOnly bool) (*bbolt.DB, error) {
 			return file, err
 		},
 	}
-	if strconv.IntSize == 64 && !readOnly {
-		o.InitialMmapSize = 4 << 30 // address space, not memory: growing it later would make the writer wait for readers
+	if size := int64(4 << 30); strconv.IntSize == 64 && !readOnly {
+		o.InitialMmapSize = int(size) // address space, not memory: growing it later would make the writer wait for readers
 	}
 	for {
 		db, err := bbolt.Open(path, 0o640, o)

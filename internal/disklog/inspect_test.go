@@ -79,7 +79,7 @@ func (w *watched) Append(ctx context.Context, es ...*eventlog.Entry) error {
 	return w.look().Append(ctx, es...)
 }
 
-func (w *watched) Forget(topic string) int { return w.look().Forget(topic) }
+func (w *watched) Forget(topic string) (int, error) { return w.look().Forget(topic) }
 
 // A description is what a Reader says of a log.
 type description struct {
@@ -161,7 +161,7 @@ func agree(t *testing.T, d description, l *disklog.Log) {
 		}
 	}
 	for pattern, got := range d.entries {
-		p, err := l.Read(t.Context(), sel(t, pattern), 0, l.Head(), eventlog.Limit{Entries: 1 << 20, Bytes: 1 << 40})
+		p, err := l.Read(t.Context(), sel(t, pattern), 0, l.Head(), eventlog.Limit{Entries: 1 << 20, Bytes: 1 << 30})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/weirstream/weir/eventlog"
 )
@@ -46,7 +47,9 @@ type Log struct {
 type request struct {
 	entries []*eventlog.Entry
 	puts    []eventlog.Put
-	forget  string // a topic whose entries are to be deleted now; "" for none
+	forget  string // a topic that is to be forgotten, up to upTo; "" for none
+	upTo    uint64
+	bury    bool // delete all that is not kept any more, now
 	done    chan error
 }
 
@@ -125,12 +128,17 @@ func (l *Log) submit(ctx context.Context, r *request) error {
 
 // Forget implements [eventlog.Log]. The entries are off the disk when it returns,
 // but for those that other topics keep.
-func (l *Log) Forget(topic string) int {
-	n := l.Index.Forget(topic)
-	if n > 0 {
-		_ = l.submit(context.Background(), &request{forget: topic}) // closed: they are gone in any case
+func (l *Log) Forget(topic string) (int, error) {
+	ctx := context.Background()
+	upTo := l.Head()
+	if err := l.submit(ctx, &request{forget: topic, upTo: upTo}); err != nil {
+		return 0, err
 	}
-	return n
+	n := l.ForgetUpTo(topic, upTo)
+	if n > 0 { // what cannot be deleted now is later: that it is forgotten is on the disk
+		_ = l.submit(ctx, &request{bury: true})
+	}
+	return n, nil
 }
 
 // Close stores what is only in memory yet, and ends the log.
@@ -162,7 +170,7 @@ func (l *Log) Load(ctx context.Context, seqs []uint64) ([]*eventlog.Entry, error
 		}
 		return ctx.Err()
 	})
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = eventlog.ErrClosed
 	}
 	return es, err

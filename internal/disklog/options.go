@@ -100,12 +100,3 @@ func (o *Options) of(e *eventlog.Entry) Durability {
 	}
 	return best
 }
-
-// weak reports whether any topic may lose what was acknowledged.
-func (o *Options) weak() bool {
-	weak := o.Durability != Always
-	for _, r := range o.Rules {
-		weak = weak || r.Durability != Always
-	}
-	return weak
-}

@@ -75,7 +75,7 @@ func (p *phoenix) Read(ctx context.Context, sel *eventlog.Selector, after, upTo 
 	return p.rise().Read(ctx, sel, after, upTo, lim)
 }
 func (p *phoenix) Bounds(sel *eventlog.Selector) eventlog.Bounds { return p.rise().Bounds(sel) }
-func (p *phoenix) Forget(topic string) int                       { return p.rise().Forget(topic) }
+func (p *phoenix) Forget(topic string) (int, error)              { return p.rise().Forget(topic) }
 
 func TestNothingChangesOverRestarts(t *testing.T) {
 	o := eventlog.Options{

@@ -1,13 +1,13 @@
 package disklog
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/weirstream/weir/eventlog"
-	"github.com/weirstream/weir/internal/topic"
 )
 
 // restore fills the index from the file.
@@ -38,16 +38,17 @@ func (l *Log) restore() error {
 		return err
 	}
 	l.options.Logger.Info("log opened", "entries", n, "head", l.seq, "took", time.Since(start).Round(time.Millisecond))
-	if m.reserved > 0 {
-		l.options.Logger.Warn("the log was not closed: what was not on the disk yet is lost, and readers are told", "from", m.head, "to", l.seq)
+	if n := len(m.losses); m.reserved > 0 && n > 0 && m.losses[n-1].hasInterval() {
+		l.options.Logger.Warn("the log was not closed: messages of durability interval may be lost, and readers are told", "from", m.head, "to", l.seq)
 	}
 	return nil
 }
 
 // meta is the content of the meta bucket.
 type meta struct {
-	epoch                                       string
-	head, reserved, forgotten, interval, memory uint64
+	epoch                     string
+	head, reserved, forgotten uint64
+	losses                    losses
 }
 
 func readMeta(db *bbolt.DB) (m meta, err error) {
@@ -60,9 +61,10 @@ func readMeta(db *bbolt.DB) (m meta, err error) {
 
 func parseMeta(get func(key []byte) []byte) (m meta) {
 	m.epoch = string(get(epochKey))
-	for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten, &weakKey: &m.interval, &memoryKey: &m.memory} {
+	for key, n := range map[*[]byte]*uint64{&headKey: &m.head, &reservedKey: &m.reserved, &forgottenKey: &m.forgotten} {
 		*n = number(get(*key))
 	}
+	m.losses = parseLosses(get(lossesKey))
 	return m
 }
 
@@ -107,6 +109,7 @@ func (l *Log) restoreKeys(tx *bbolt.Tx) error {
 			return fmt.Errorf("%w: idempotency key of position %d", errRecord, number(k))
 		}
 		l.RestoreKey(string(v[8:]), number(k), time.Unix(0, int64(number(v))))
+		l.keys++
 		return nil
 	})
 }
@@ -132,16 +135,18 @@ func (l *Log) restoreTopics(tx *bbolt.Tx) error {
 // after a crash, everything up to the last reserved position that was not yet to be
 // on the disk; in any case, what was only in memory.
 func (l *Log) restoreHead(m meta) error {
-	l.seq = max(l.seq, m.head)
+	l.seq = max(l.seq, m.head, m.reserved)
+	before := m.losses.encode()
 	if m.reserved > 0 {
-		l.seq = max(l.seq, m.reserved)
-		m.interval, m.memory = l.seq, l.seq
+		m.losses.end(l.seq, l.seq)
+	}
+	l.losses = m.losses.begin(&l.options)
+	if m.reserved > 0 || !bytes.Equal(before, l.losses.encode()) {
 		err := l.db.Update(func(tx *bbolt.Tx) error {
 			t := transaction{tx: tx}
 			t.putMeta(headKey, l.seq)
 			t.putMeta(reservedKey, 0)
-			t.putMeta(weakKey, m.interval)
-			t.putMeta(memoryKey, m.memory)
+			t.put(tx.Bucket(metaBucket), lossesKey, l.losses.encode())
 			return t.err
 		})
 		if err != nil {
@@ -149,28 +154,6 @@ func (l *Log) restoreHead(m meta) error {
 		}
 	}
 	l.RestoreHead(l.seq, m.forgotten)
-	l.RestoreLoss(max(m.interval, m.memory), func(pattern string) uint64 { return l.options.lost(pattern, m.interval, m.memory) })
+	l.RestoreLoss(l.losses.most(), l.losses.of)
 	return nil
-}
-
-// lost is up to where topics that match a pattern may have lost messages, given
-// that up to which those of each durability may have. It is too high if a rule that
-// the pattern touches gives way to an earlier one.
-func (o *Options) lost(pattern string, interval, memory uint64) uint64 {
-	of := func(d Durability) uint64 { return [...]uint64{Interval: interval, Memory: memory}[d] }
-	if !topic.IsPattern(pattern) {
-		return of(o.durability(pattern))
-	}
-	lost := of(o.Durability)
-	for _, r := range o.Rules {
-		if topic.Overlap(r.Pattern, pattern) {
-			lost = max(lost, of(r.Durability))
-		}
-	}
-	for _, r := range o.History.Rules {
-		if r.Retention.MaxEntries < 0 && topic.Overlap(r.Pattern, pattern) {
-			lost = max(lost, memory)
-		}
-	}
-	return lost
 }

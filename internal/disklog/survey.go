@@ -48,7 +48,7 @@ func (r *Reader) Info(ctx context.Context, p Progress) (Info, error) {
 	m := r.meta
 	i := Info{
 		Epoch: m.epoch, Format: format, Head: m.head, Reserved: m.reserved,
-		IntervalLost: m.interval, MemoryLost: m.memory, ForgottenTopicsLost: m.forgotten,
+		IntervalLost: m.losses.last(Interval), MemoryLost: m.losses.last(Memory), ForgottenTopicsLost: m.forgotten,
 	}
 	s, err := r.survey(ctx, p)
 	if err != nil {

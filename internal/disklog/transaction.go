@@ -14,10 +14,11 @@ import (
 func (w *writer) store(g *group) error {
 	start := time.Now()
 	limit := max(buryAtLeast, 2*(len(w.behind)+len(g.entries)))
-	if len(g.forget) > 0 {
+	if g.bury {
 		limit = math.MaxInt // deleted means deleted
 	}
 	dead, topics := w.log.graves.take(limit)
+	keys := 0
 	reserved := w.reserved
 	if g.weak && w.seq > reserved {
 		reserved = w.seq + reserve
@@ -29,8 +30,9 @@ func (w *writer) store(g *group) error {
 		t.putEntries(w, w.behind)
 		t.putEntries(w, g.entries)
 		t.putValues(g.puts)
-		t.forget(g.forget, w.seq)
-		t.expireKeys(w.last - int64(w.log.options.History.KeyWindow))
+		t.forget(g.forget)
+		keys = t.expireKeys(w.last-int64(w.log.options.History.KeyWindow), w.keys+t.newKeys-w.log.options.History.MaxKeys)
+		keys = w.keys + t.newKeys - keys
 		t.bury(dead, topics)
 		t.putMeta(headKey, w.seq)
 		t.putMeta(reservedKey, reserved)
@@ -41,7 +43,7 @@ func (w *writer) store(g *group) error {
 		w.log.graves.putBack(dead, topics)
 		return err
 	}
-	w.reserved = reserved
+	w.reserved, w.keys = reserved, keys
 	w.lastSync.Store(int64(time.Since(start)))
 	w.caughtUp()
 	return nil
@@ -52,6 +54,7 @@ func (w *writer) store(g *group) error {
 type transaction struct {
 	tx                    *bbolt.Tx
 	entries, topics, keys *bbolt.Bucket
+	newKeys               int
 	err                   error
 }
 
@@ -78,6 +81,7 @@ func (t *transaction) putEntries(w *writer, es []*eventlog.Entry) {
 		t.put(t.entries, key, append([]byte(nil), w.record...))
 		if e.IdempotencyKey != "" {
 			t.put(t.keys, key, append(position(uint64(e.Time.UnixNano())), e.IdempotencyKey...))
+			t.newKeys++
 		}
 	}
 }
@@ -97,10 +101,10 @@ func (t *transaction) putValues(puts []eventlog.Put) {
 
 // forget notes that topics have nothing up to seq, also if other topics still keep
 // some of it.
-func (t *transaction) forget(names []string, seq uint64) {
-	for _, name := range names {
+func (t *transaction) forget(topics map[string]uint64) {
+	for name, seq := range topics {
 		row := t.topic(name)
-		row.forgot = seq
+		row.forgot = max(row.forgot, seq)
 		t.putTopic(name, row)
 	}
 }
@@ -152,13 +156,21 @@ func (t *transaction) bury(dead []grave, topics map[string]struct{}) {
 	}
 }
 
-// expireKeys deletes idempotency keys of entries from before a time.
-func (t *transaction) expireKeys(before int64) {
+// expireKeys deletes idempotency keys of entries from before a time, and the oldest if
+// there are too many. It returns how many; a backlog takes several transactions.
+func (t *transaction) expireKeys(before int64, tooMany int) (n int) {
 	c := t.keys.Cursor()
-	for k, v := c.First(); k != nil && t.err == nil && int64(number(v)) < before; k, v = c.First() {
+	limit := max(keysAtOnce, 2*t.newKeys)
+	for k, v := c.First(); k != nil && t.err == nil && n < limit && (int64(number(v)) < before || n < tooMany); k, v = c.First() {
 		t.err = c.Delete()
+		n++
 	}
+	return n
 }
+
+// keysAtOnce is how many idempotency keys a transaction deletes at most, or twice as
+// many as it stores.
+const keysAtOnce = 1024
 
 // sign notes a clean end: nothing was lost but what was only to be in memory.
 func (w *writer) sign() error {
@@ -166,9 +178,8 @@ func (w *writer) sign() error {
 		t := transaction{tx: tx}
 		t.putMeta(headKey, w.seq)
 		t.putMeta(reservedKey, 0)
-		if w.memory > 0 {
-			t.putMeta(memoryKey, w.memory)
-		}
+		w.losses.end(0, w.memory)
+		t.put(tx.Bucket(metaBucket), lossesKey, w.losses.encode())
 		return t.err
 	})
 }

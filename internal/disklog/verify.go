@@ -3,6 +3,7 @@ package disklog
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -199,6 +200,10 @@ func (v *verifier) metaKey(key, value []byte) {
 		v.epoch = string(value)
 	case string(formatKey):
 		v.format = string(value)
+	case string(lossesKey):
+		if !json.Valid(value) {
+			v.report.damaged("meta: losses are %.64q, want JSON", value)
+		}
 	default:
 		if len(value) != 8 {
 			v.report.damaged("meta: %q has %d bytes, want 8", key, len(value))
@@ -228,10 +233,8 @@ func (v *verifier) finish() {
 		}
 	}
 	issued := max(head, v.meta[string(reservedKey)])
-	for _, key := range [][]byte{forgottenKey, weakKey, memoryKey} {
-		if seq := v.meta[string(key)]; seq > issued {
-			v.report.damaged("meta: %s is %d, above the newest position issued, %d", key, seq, issued)
-		}
+	if seq := v.meta[string(forgottenKey)]; seq > issued {
+		v.report.damaged("meta: %s is %d, above the newest position issued, %d", forgottenKey, seq, issued)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	reserve      = 1 << 16  // positions
 	buryAtLeast  = 512      // entries deleted with each transaction, if there are some
 	buryAfter    = 200 * time.Millisecond
+	fullFor      = 250 * time.Millisecond // refuse without trying, after the disk was full
 )
 
 // A writer is the goroutine that gives positions and stores entries. All its fields
@@ -28,7 +29,10 @@ type writer struct {
 	last     int64  // time of the newest entry, in nanoseconds since 1970
 	reserved uint64 // positions up to here may be given to entries that are not stored at once
 	memory   uint64 // newest position of an entry of durability Memory; 0 if none since Open
+	losses   losses
+	keys     int // idempotency keys in the file
 	failed   error
+	full     time.Time // the disk was full then; zero: it is not
 
 	// Entries of durability Interval that readers can see and that are not stored.
 	behind      []*eventlog.Entry
@@ -46,7 +50,8 @@ type group struct {
 	puts     []eventlog.Put
 	entries  []*eventlog.Entry // with positions; those of durability Memory are only in visible
 	visible  []*eventlog.Entry // all that readers will get, with duplicates
-	forget   []string
+	forget   map[string]uint64
+	bury     bool
 	bytes    int
 	sync     bool // somebody waits for the disk
 	weak     bool // some entries are visible before they are stored
@@ -117,9 +122,9 @@ func (w *writer) serve(list []*request) {
 	g := w.number(list)
 	var err error
 	if w.mustStore(g) {
-		if err = w.store(g); err != nil {
+		if err = w.tryStore(g); err != nil {
 			w.seq = before // nobody has seen them
-			answer(g.requests, w.failure(err))
+			answer(g.requests, err)
 			return
 		}
 		err = w.log.Insert(g.puts, func(e *eventlog.Entry) bool { return w.log.options.of(e) != Memory }, g.visible...)
@@ -139,7 +144,7 @@ func answer(list []*request, err error) {
 
 // number gives positions and times to the entries of requests.
 func (w *writer) number(list []*request) *group {
-	g := new(group)
+	g := &group{forget: make(map[string]uint64)}
 	w.last = max(w.last, time.Now().UnixNano())
 	keys := make(map[string]*eventlog.Entry)
 	for _, r := range list {
@@ -149,9 +154,10 @@ func (w *writer) number(list []*request) *group {
 		}
 		g.requests = append(g.requests, r)
 		g.puts = append(g.puts, r.puts...)
-		g.sync = g.sync || len(r.puts) > 0 || r.forget != ""
+		g.sync = g.sync || len(r.puts) > 0 || r.forget != "" || r.bury
+		g.bury = g.bury || r.bury
 		if r.forget != "" {
-			g.forget = append(g.forget, r.forget)
+			g.forget[r.forget] = max(g.forget[r.forget], r.upTo)
 		}
 		for _, e := range r.entries {
 			w.place(g, keys, e)
@@ -191,11 +197,30 @@ func (w *writer) mustStore(g *group) bool {
 	return g.sync || g.weak && w.seq > w.reserved || w.behindBytes+g.bytes > behindLimit || len(w.behind) > groupEntries
 }
 
+// tryStore is store, but for a moment after the disk was found full: to find that out
+// again takes bbolt a look at the whole file.
+func (w *writer) tryStore(g *group) error {
+	if time.Since(w.full) < fullFor {
+		return ErrNoSpace
+	}
+	if err := w.store(g); err != nil {
+		return w.failure(err)
+	}
+	if !w.full.IsZero() {
+		w.full = time.Time{}
+		w.log.options.Logger.Info("the disk has room again")
+	}
+	return nil
+}
+
 // failure turns the error of a transaction into what publishers get. Only a full
 // disk may get better.
 func (w *writer) failure(err error) error {
 	if isFull(err) {
-		w.log.options.Logger.Error("the disk is full: publishing is refused", "error", err)
+		if w.full.IsZero() {
+			w.log.options.Logger.Error("the disk is full: publishing is refused", "error", err)
+		}
+		w.full = time.Now()
 		return ErrNoSpace
 	}
 	w.failed = ErrFailed
@@ -220,9 +245,7 @@ func (w *writer) tidy() {
 	if w.failed != nil || len(w.behind) == 0 && w.log.graves.len() == 0 {
 		return
 	}
-	if err := w.store(new(group)); err != nil {
-		_ = w.failure(err)
-	}
+	_ = w.tryStore(new(group)) // what it could not do is done by the next one
 }
 
 // setTimer makes sure that tidy is called in time if there is something to tidy.

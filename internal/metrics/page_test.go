@@ -10,7 +10,7 @@ import (
 // TestPageIsTheTextFormat compares with what the definition of the format says.
 func TestPageIsTheTextFormat(t *testing.T) {
 	var p metrics.Page
-	p.Counter("a_total", "Back\\slash, \"quotes\"\nand a line.", metrics.Value(1<<53))
+	p.Counter("a_total", "Back\\slash, \"quotes\"\nand a line.", metrics.Value(int64(1)<<53))
 	p.Gauge("b", "Some.",
 		metrics.Sample{Value: 0.25, Labels: []string{"reason", "x", "other", ""}},
 		metrics.Sample{Value: -1e21, Labels: []string{"reason", "\\ \" \n é \xff", "other", "y"}})

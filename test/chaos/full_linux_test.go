@@ -7,13 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/weirstream/weir/sse"
 )
 
 // A tightness is a way to let a server run out of room, and to give it some.
@@ -92,26 +89,6 @@ func tightnesses(t *testing.T) []tightness {
 		t.Fatal(err)
 	}
 	return []tightness{sizeLimit(8 << 20), sizeLimit(20 << 20), smallDisk}
-}
-
-// A pulse counts what a reader gets.
-type pulse struct {
-	*follower
-	got   []string
-	beats atomic.Int64 // heartbeats
-	count atomic.Int64 // len(got)
-}
-
-func newPulse(s *server) *pulse {
-	p := new(pulse)
-	p.follower = newFollower(s.url, "topic=a", func(e sse.Event) {
-		if e.Data != nil {
-			p.got = append(p.got, string(e.Data))
-			p.count.Add(1)
-		}
-	})
-	p.comments = func(string) { p.beats.Add(1) }
-	return p
 }
 
 func TestFullDisk(t *testing.T) {

@@ -68,7 +68,7 @@ func runSuite(t *testing.T, url string) (cases []suiteCase) {
 	report := filepath.Join(t.TempDir(), "report.json")
 	p := launch{dir: filepath.Dir(modules), env: []string{"WEIR_TEST_URL=" + url}, args: []string{
 		need(t, "node"), filepath.Join(modules, "vitest", "vitest.mjs"), "run", "--root", filepath.Dir(modules),
-		"durable.test.mjs", "--reporter=json", "--outputFile=" + report,
+		"durable.test.mjs", "--testTimeout=60000", "--reporter=json", "--outputFile=" + report,
 	}}.start(t)
 	select {
 	case <-p.done: // it fails if a case does: the report says which

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -67,11 +68,13 @@ func (h *Handler) remove(ctx context.Context, name string, may func() error) err
 		return err
 	}
 	h.expiry.drop(name)
+	var errs []error
 	for _, gone := range r.gone {
-		h.hub.Log().Forget(gone)
+		_, err := h.hub.Log().Forget(gone)
+		errs = append(errs, err)
 	}
 	h.hub.Wake(name)
-	return nil
+	return errors.Join(errs...)
 }
 
 // lockLine locks a stream, and everything else if it is a fork: its ancestors are

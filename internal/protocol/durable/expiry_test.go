@@ -73,7 +73,7 @@ func TestNothingIsLeftOfExpiredStreams(t *testing.T) {
 			}
 		}
 		for _, topic := range []string{"ttl/7", "at", "past", "none"} {
-			if n := b.hub.Log().Forget(topic); n > 0 {
+			if n, err := b.hub.Log().Forget(topic); err != nil || n > 0 {
 				t.Errorf("%d messages are left in %s", n, topic)
 			}
 		}

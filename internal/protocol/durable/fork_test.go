@@ -165,7 +165,7 @@ func TestDeletedSourcesStayForTheirForks(t *testing.T) {
 			t.Errorf("order %s has left %q", order, key)
 		}
 		for _, topic := range []string{"a", "b", "c"} {
-			if n := s.hub.Log().Forget(topic); n > 0 {
+			if n, err := s.hub.Log().Forget(topic); err != nil || n > 0 {
 				t.Errorf("order %s has left %d messages in %s", order, n, topic)
 			}
 		}

@@ -208,7 +208,9 @@ func (h *Handler) forget(w http.ResponseWriter, q url.Values, name string) error
 	if err := topic.Check(name); err != nil {
 		return badRequest("bad_topic", err.Error())
 	}
-	h.hub.Log().Forget(name)
+	if _, err := h.hub.Log().Forget(name); err != nil {
+		return err
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
