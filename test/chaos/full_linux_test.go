@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -121,6 +122,7 @@ func fillDisk(t *testing.T, tight tightness) {
 	}
 
 	tight.tighten(t, s, plenty)
+	kept = s.publishSoon(t, kept, "room again")
 	for i := range 100 {
 		kept = append(kept, fmt.Sprintf("room again %d", i))
 		s.publish("a", kept[len(kept)-1])
@@ -137,8 +139,7 @@ func fillDisk(t *testing.T, tight tightness) {
 	kept = s.fill(t, kept) // some pages may be used again
 	s.refuse(t, "refused")
 	tight.tighten(t, s, plenty)
-	kept = append(kept, "after the restart")
-	s.publish("a", kept[len(kept)-1])
+	kept = s.publishSoon(t, kept, "after the restart")
 	s.stop()
 	s.start()
 	s.expect(t, kept)
@@ -159,6 +160,18 @@ func (s *server) fill(t *testing.T, kept []string) []string {
 		}
 		kept = append(kept, data)
 	}
+}
+
+// publishSoon publishes a message when the server has noticed that there is room.
+func (s *server) publishSoon(t *testing.T, kept []string, data string) []string {
+	t.Helper()
+	await(t, "room again", func() error {
+		if !s.offer(t, data) {
+			return errors.New("publishing is refused")
+		}
+		return nil
+	})
+	return append(kept, data)
 }
 
 // refuse publishes a message and wants to be told that the disk is full.
