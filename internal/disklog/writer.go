@@ -229,9 +229,13 @@ func (w *writer) failure(err error) error {
 	return w.failed
 }
 
-// isFull reports whether err says that there is no room. When the file cannot grow,
-// bbolt gives only the text of the system's error.
+// isFull reports whether err says that there is no room, and came before fsync. When
+// the file cannot grow, bbolt gives only the text of the system's error. From fsync
+// it gives the bare number: then nobody knows what is on the disk.
 func isFull(err error) bool {
+	if _, fsync := err.(syscall.Errno); fsync {
+		return false
+	}
 	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, full) || strings.HasSuffix(err.Error(), ": "+full.Error()) {
 			return true
