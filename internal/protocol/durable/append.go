@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // maxSeq is the longest Stream-Seq, in bytes.
@@ -56,18 +57,18 @@ func (h *Handler) addition(w http.ResponseWriter, r *http.Request) (a addition, 
 	}
 	a.close = closedHeader(r.Header)
 	if a.seq = r.Header.Get("Stream-Seq"); len(a.seq) > maxSeq {
-		return a, badRequest("bad_seq", fmt.Sprintf("Stream-Seq has %d bytes, limit %d", len(a.seq), maxSeq))
+		return a, problem.BadRequest("bad_seq", fmt.Sprintf("Stream-Seq has %d bytes, limit %d", len(a.seq), maxSeq))
 	}
 	if a.data, err = h.body(w, r); err != nil {
 		return a, err
 	}
 	if len(a.data) == 0 && !a.close {
-		return a, badRequest("empty_body", "the body is empty: nothing to append; to close the stream, send Stream-Closed: true")
+		return a, problem.BadRequest("empty_body", "the body is empty: nothing to append; to close the stream, send Stream-Closed: true")
 	}
 	if len(a.data) > 0 {
 		a.contentType, err = contentType(r.Header)
 		if err == nil && a.contentType == "" {
-			err = badRequest("bad_content_type", "Content-Type is missing: want that of the stream")
+			err = problem.BadRequest("bad_content_type", "Content-Type is missing: want that of the stream")
 		}
 	}
 	return a, err
@@ -76,18 +77,18 @@ func (h *Handler) addition(w http.ResponseWriter, r *http.Request) (a addition, 
 // body reads the whole body. One that says that it is too large is not read.
 func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return nil, problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "Content-Encoding is " + quote(coding) + ": send the body as it is"}
+		return nil, problem.Document{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "Content-Encoding is " + problem.Quote(coding) + ": send the body as it is"}
 	}
 	limit := h.opts.MaxBytes
 	if r.ContentLength > int64(limit) {
-		return nil, tooLarge(fmt.Sprintf("body is %d bytes, limit %d", r.ContentLength, limit), limit)
+		return nil, problem.TooLarge(fmt.Sprintf("body is %d bytes, limit %d", r.ContentLength, limit), limit)
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge(fmt.Sprintf("body is more than %d bytes, the limit", limit), limit)
+		return nil, problem.TooLarge(fmt.Sprintf("body is more than %d bytes, the limit", limit), limit)
 	}
 	if err != nil {
-		return nil, badRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
+		return nil, problem.BadRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
 	}
 	return data, nil
 }
@@ -105,7 +106,7 @@ func (h *Handler) closedAlready(w http.ResponseWriter, s *state, a addition) err
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return conflict("closed", "the stream is closed")
+	return problem.Conflict("closed", "the stream is closed")
 }
 
 // append stores what a wants. The stream is open and its lock is held.
@@ -135,14 +136,14 @@ func (h *Handler) append(ctx context.Context, w http.ResponseWriter, name string
 // to be stored about who has sent it.
 func (h *Handler) accept(head http.Header, name string, s *state, a addition) ([]eventlog.Put, error) {
 	if len(a.data) > 0 && mediaType(a.contentType) != mediaType(s.Type) {
-		return nil, conflict("content_type", "Content-Type is "+quote(a.contentType)+", but that of the stream is "+quote(s.Type))
+		return nil, problem.Conflict("content_type", "Content-Type is "+problem.Quote(a.contentType)+", but that of the stream is "+problem.Quote(s.Type))
 	}
 	puts, err := h.admit(head, name, a.by)
 	if err != nil || a.seq == "" {
 		return puts, err
 	}
 	if before := string(h.hub.Log().Value(writerKey + name)); a.seq <= before {
-		return nil, conflict("stream_seq", "Stream-Seq is "+quote(a.seq)+", not after the last one, "+quote(before))
+		return nil, problem.Conflict("stream_seq", "Stream-Seq is "+problem.Quote(a.seq)+", not after the last one, "+problem.Quote(before))
 	}
 	return append(puts, eventlog.Put{Key: writerKey + name, Value: []byte(a.seq)}), nil
 }
@@ -193,7 +194,7 @@ func (a *addition) messages(name string, s *state) ([]hub.Message, error) {
 	}
 	ms, err := messages(name, s, a.data)
 	if err == nil && len(ms) == 0 {
-		err = badRequest("empty_body", "the JSON array is empty: nothing to append")
+		err = problem.BadRequest("empty_body", "the JSON array is empty: nothing to append")
 	}
 	return ms, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 const (
@@ -49,7 +50,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, name string) error
 	created := err == errNotFound
 	switch {
 	case err == errDeleted:
-		return conflict("deleted", "the name belongs to a deleted stream until its forks are gone")
+		return problem.Conflict("deleted", "the name belongs to a deleted stream until its forks are gone")
 	case created:
 		s, err = h.create(context.WithoutCancel(r.Context()), name, want, data)
 	case err == nil:
@@ -120,7 +121,7 @@ func (h *Handler) wished(header http.Header) (want wish, err error) {
 		return want, err
 	}
 	if want.ttl != nil && want.expires != 0 {
-		return want, badRequest("bad_expiry", "Stream-TTL and Stream-Expires-At are both given: want one of them")
+		return want, problem.BadRequest("bad_expiry", "Stream-TTL and Stream-Expires-At are both given: want one of them")
 	}
 	want.closed = closedHeader(header)
 	want.fork, err = h.forkWished(header)
@@ -137,7 +138,7 @@ func contentType(header http.Header) (string, error) {
 		return "", nil
 	}
 	if _, _, err := mime.ParseMediaType(text); err != nil || len(text) > maxType {
-		return "", badRequest("bad_content_type", "Content-Type is "+quote(text)+": want a media type of at most "+strconv.Itoa(maxType)+" bytes")
+		return "", problem.BadRequest("bad_content_type", "Content-Type is "+problem.Quote(text)+": want a media type of at most "+strconv.Itoa(maxType)+" bytes")
 	}
 	return text, nil
 }
@@ -159,7 +160,7 @@ func ttlHeader(header http.Header) (*int64, error) {
 	}
 	n, ok := wholeNumber(text, maxTTL)
 	if !ok {
-		return nil, badRequest("bad_expiry", "Stream-TTL is "+quote(text)+": want whole seconds from 0 to "+strconv.FormatInt(maxTTL, 10))
+		return nil, problem.BadRequest("bad_expiry", "Stream-TTL is "+problem.Quote(text)+": want whole seconds from 0 to "+strconv.FormatInt(maxTTL, 10))
 	}
 	return &n, nil
 }
@@ -178,7 +179,7 @@ func expiresHeader(header http.Header) (int64, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil || t.UnixMilli() <= 0 {
-		return 0, badRequest("bad_expiry", "Stream-Expires-At is "+quote(text)+": want a time of RFC 3339, such as 2030-01-31T12:00:00Z")
+		return 0, problem.BadRequest("bad_expiry", "Stream-Expires-At is "+problem.Quote(text)+": want a time of RFC 3339, such as 2030-01-31T12:00:00Z")
 	}
 	return t.UnixMilli(), nil
 }
@@ -191,11 +192,11 @@ func closedHeader(header http.Header) bool {
 // check reports how a stream that exists differs from what is wanted.
 func (want wish) check(s *state) error {
 	differs := func(what string) error {
-		return conflict("exists", "the stream exists, and its "+what+" differs")
+		return problem.Conflict("exists", "the stream exists, and its "+what+" differs")
 	}
 	switch {
 	case want.contentType != "" && mediaType(want.contentType) != mediaType(s.Type):
-		return differs("content type, " + quote(s.Type) + ",")
+		return differs("content type, " + problem.Quote(s.Type) + ",")
 	case !want.sameLife(s):
 		return differs("TTL or expiry")
 	case want.closed != s.Closed:

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 const (
@@ -48,14 +49,14 @@ func (h *Handler) forkWished(header http.Header) (*forkWish, error) {
 	from, at, sub := header.Get("Stream-Forked-From"), header.Get("Stream-Fork-Offset"), header.Get("Stream-Fork-Sub-Offset")
 	if from == "" {
 		if at != "" || sub != "" {
-			return nil, badRequest("bad_fork", "Stream-Fork-Offset and Stream-Fork-Sub-Offset need Stream-Forked-From")
+			return nil, problem.BadRequest("bad_fork", "Stream-Fork-Offset and Stream-Fork-Sub-Offset need Stream-Forked-From")
 		}
 		return nil, nil
 	}
 	want := &forkWish{implied: at == "" || at == wordNow}
 	path, err := url.PathUnescape(from)
 	if err != nil {
-		return nil, badRequest("bad_fork", "Stream-Forked-From is "+quote(from)+": want the path of a stream")
+		return nil, problem.BadRequest("bad_fork", "Stream-Forked-From is "+problem.Quote(from)+": want the path of a stream")
 	}
 	if want.from, err = h.name(path); err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (h *Handler) forkWished(header http.Header) (*forkWish, error) {
 	if sub != "" {
 		var ok bool
 		if want.sub, ok = wholeNumber(sub, 1<<53-1); !ok {
-			return nil, badRequest("bad_fork", "Stream-Fork-Sub-Offset is "+quote(sub)+": want a whole number, without sign or leading zeros")
+			return nil, problem.BadRequest("bad_fork", "Stream-Fork-Sub-Offset is "+problem.Quote(sub)+": want a whole number, without sign or leading zeros")
 		}
 	}
 	return want, nil
@@ -81,13 +82,13 @@ func (h *Handler) forkWished(header http.Header) (*forkWish, error) {
 func (h *Handler) fork(ctx context.Context, s *state, want wish) (put eventlog.Put, prefix []byte, err error) {
 	source, err := h.live(want.fork.from)
 	if err == errDeleted {
-		return put, nil, conflict("deleted", "the stream to fork has been deleted")
+		return put, nil, problem.Conflict("deleted", "the stream to fork has been deleted")
 	}
 	if err != nil {
 		return put, nil, err
 	}
 	if want.contentType != "" && mediaType(want.contentType) != mediaType(source.Type) {
-		return put, nil, conflict("content_type", "Content-Type is "+quote(want.contentType)+", but that of the stream to fork is "+quote(source.Type))
+		return put, nil, problem.Conflict("content_type", "Content-Type is "+problem.Quote(want.contentType)+", but that of the stream to fork is "+problem.Quote(source.Type))
 	}
 	f := &fork{From: want.fork.from, At: want.fork.at, Sub: want.fork.sub, Implied: want.fork.implied}
 	tail := h.tail(source)
@@ -95,7 +96,7 @@ func (h *Handler) fork(ctx context.Context, s *state, want wish) (put eventlog.P
 		f.At = tail
 	}
 	if f.At > tail || f.At != 0 && f.At < source.First {
-		return put, nil, badRequest("bad_offset", "Stream-Fork-Offset is not within the stream to fork")
+		return put, nil, problem.BadRequest("bad_offset", "Stream-Fork-Offset is not within the stream to fork")
 	}
 	s.Type, s.First, s.Fork = source.Type, source.First, f
 	if want.ttl == nil && want.expires == 0 {
@@ -127,7 +128,7 @@ func (s *state) inherit(source *state, upTo uint64) error {
 		s.Fork.Depth = source.Fork.Depth + 1
 	}
 	if len(s.Parts) >= maxParts || s.Fork.Depth >= maxDepth {
-		return badRequest("bad_fork", fmt.Sprintf("a fork may have the messages of %d others, limit %d, and %d ancestors, limit %d",
+		return problem.BadRequest("bad_fork", fmt.Sprintf("a fork may have the messages of %d others, limit %d, and %d ancestors, limit %d",
 			len(s.Parts), maxParts-1, s.Fork.Depth+1, maxDepth))
 	}
 	return nil
@@ -139,7 +140,7 @@ func (h *Handler) refine(ctx context.Context, source *state, f *fork) (upTo uint
 	if f.Sub == 0 {
 		return f.At, nil, nil
 	}
-	overshot := badRequest("bad_fork", fmt.Sprintf("Stream-Fork-Sub-Offset is %d, which is beyond the data that follows Stream-Fork-Offset", f.Sub))
+	overshot := problem.BadRequest("bad_fork", fmt.Sprintf("Stream-Fork-Sub-Offset is %d, which is beyond the data that follows Stream-Fork-Offset", f.Sub))
 	n := int64(1)
 	if source.isJSON() {
 		n = f.Sub

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // trimmedHeader tells a reader who began at the start that the stream had more: what
@@ -33,7 +34,7 @@ type request struct {
 func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badRequest("bad_parameter", "the query cannot be read: "+err.Error())
+		return problem.BadRequest("bad_parameter", "the query cannot be read: "+err.Error())
 	}
 	s, err := h.find(name)
 	if err != nil {
@@ -48,9 +49,9 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error
 	case live == "":
 		err = h.catchUp(rq, s)
 	case live != "long-poll" && live != "sse":
-		err = badRequest("bad_parameter", "live is "+quote(live)+": want long-poll or sse")
+		err = problem.BadRequest("bad_parameter", "live is "+problem.Quote(live)+": want long-poll or sse")
 	case !q.Has("offset"):
-		err = badRequest("bad_offset", "offset is missing: live="+live+" needs it")
+		err = problem.BadRequest("bad_offset", "offset is missing: live="+live+" needs it")
 	case live == "sse":
 		err = h.follow(rq, s)
 	default:
@@ -69,7 +70,7 @@ func (h *Handler) start(q url.Values, s *state) (at place, now bool, err error) 
 	case len(given) == 0:
 		return place{start: true}, false, nil
 	case len(given) > 1:
-		return place{}, false, badRequest("bad_offset", fmt.Sprintf("offset is given %d times: want it once", len(given)))
+		return place{}, false, problem.BadRequest("bad_offset", fmt.Sprintf("offset is given %d times: want it once", len(given)))
 	case given[0] == wordStart:
 		return place{start: true}, false, nil
 	case given[0] == wordNow:

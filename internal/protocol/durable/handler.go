@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // Options configure the handler.
@@ -119,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = h.route(w, r)
 	}
 	if err != nil {
-		stopReading(w, r)
+		problem.StopReading(w, r)
 		writeProblem(w, err)
 	}
 }
@@ -143,8 +144,8 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-		Detail: "method " + quote(r.Method) + " is not possible here; possible are " + w.Header().Get("Allow")}
+	return problem.Document{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Detail: "method " + problem.Quote(r.Method) + " is not possible here; possible are " + w.Header().Get("Allow")}
 }
 
 // change serves the methods that change a stream.

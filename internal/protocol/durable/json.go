@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // maxBatch is how many messages one request may append, as elements of an array.
@@ -19,10 +20,10 @@ const maxBatch = 10_000
 func splitJSON(body []byte) ([][]byte, error) {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
-		return nil, badRequest("bad_json", "the body is not JSON: it is blank")
+		return nil, problem.BadRequest("bad_json", "the body is not JSON: it is blank")
 	}
 	if !utf8.Valid(body) {
-		return nil, badRequest("bad_json", "the body is not UTF-8")
+		return nil, problem.BadRequest("bad_json", "the body is not UTF-8")
 	}
 	elements := []json.RawMessage{body}
 	if body[0] == '[' {
@@ -32,7 +33,7 @@ func splitJSON(body []byte) ([][]byte, error) {
 		}
 	}
 	if n := len(elements); n > maxBatch {
-		return nil, tooLarge(fmt.Sprintf("the array has %d elements, limit %d", n, maxBatch), maxBatch)
+		return nil, problem.TooLarge(fmt.Sprintf("the array has %d elements, limit %d", n, maxBatch), maxBatch)
 	}
 	list := make([][]byte, len(elements))
 	for i, e := range elements {
@@ -45,12 +46,12 @@ func splitJSON(body []byte) ([][]byte, error) {
 	return list, nil
 }
 
-func badJSON(err error) problem {
+func badJSON(err error) problem.Document {
 	detail := "the body is not JSON: " + err.Error()
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		detail = fmt.Sprintf("the body is not JSON: %v at byte %d", e, e.Offset)
 	}
-	return problem{Status: http.StatusBadRequest, Code: "bad_json", Detail: detail}
+	return problem.Document{Status: http.StatusBadRequest, Code: "bad_json", Detail: detail}
 }
 
 // appendJSON adds messages to the pieces of an array. A message that was published

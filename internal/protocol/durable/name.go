@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/weirstream/weir/internal/problem"
 	"github.com/weirstream/weir/internal/topic"
 )
 
@@ -19,13 +20,13 @@ func (h *Handler) name(path string) (string, error) {
 		return "", errNotFound
 	}
 	if first, _, _ := strings.Cut(name, "/"); first == controlSegment {
-		return "", problem{Status: http.StatusNotImplemented, Code: "not_implemented", Detail: "subscriptions of workers, below " + controlSegment + ", are not supported"}
+		return "", problem.Document{Status: http.StatusNotImplemented, Code: "not_implemented", Detail: "subscriptions of workers, below " + controlSegment + ", are not supported"}
 	}
 	if err := topic.Check(name); err != nil {
-		return "", badRequest("bad_topic", "the name of a stream is that of a topic: "+err.Error())
+		return "", problem.BadRequest("bad_topic", "the name of a stream is that of a topic: "+err.Error())
 	}
 	if h.opts.Reserved != "" && strings.HasPrefix(name, h.opts.Reserved) {
-		return "", badRequest("bad_topic", "stream "+quote(name)+": the prefix "+h.opts.Reserved+" is reserved for the server")
+		return "", problem.BadRequest("bad_topic", "stream "+problem.Quote(name)+": the prefix "+h.opts.Reserved+" is reserved for the server")
 	}
 	return name, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // A place is where a reader stands: it has seen everything up to a position, and
@@ -70,6 +72,6 @@ func isEpoch(s string) bool {
 }
 
 // badOffset is the problem with an offset of a request.
-func badOffset(name, s string) problem {
-	return badRequest("bad_offset", name+" is "+quote(s)+": want one that the server has given, or -1, or now")
+func badOffset(name, s string) problem.Document {
+	return problem.BadRequest("bad_offset", name+" is "+problem.Quote(s)+": want one that the server has given, or -1, or now")
 }

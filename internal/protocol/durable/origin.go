@@ -1,5 +1,7 @@
 package durable
 
+import "github.com/weirstream/weir/internal/problem"
+
 import "net/http"
 
 const (
@@ -46,6 +48,6 @@ func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	if w.Header().Get("Access-Control-Allow-Origin") != "" || h.origin.Check(r) == nil {
 		return nil
 	}
-	return problem{Status: http.StatusForbidden, Code: "cross_origin",
-		Detail: "a page of another origin, " + quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
+	return problem.Document{Status: http.StatusForbidden, Code: "cross_origin",
+		Detail: "a page of another origin, " + problem.Quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
 }

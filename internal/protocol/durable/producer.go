@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 const (
@@ -36,10 +37,10 @@ func producerHeaders(header http.Header) (*sequence, error) {
 		return nil, nil
 	}
 	if len(id) != 1 || len(epoch) != 1 || len(seq) != 1 {
-		return nil, badRequest("bad_producer", "of Producer-Id, Producer-Epoch and Producer-Seq, want each once or none at all")
+		return nil, problem.BadRequest("bad_producer", "of Producer-Id, Producer-Epoch and Producer-Seq, want each once or none at all")
 	}
 	if id[0] == "" || len(id[0]) > maxProducerID {
-		return nil, badRequest("bad_producer", fmt.Sprintf("Producer-Id has %d bytes: want 1 to %d", len(id[0]), maxProducerID))
+		return nil, problem.BadRequest("bad_producer", fmt.Sprintf("Producer-Id has %d bytes: want 1 to %d", len(id[0]), maxProducerID))
 	}
 	s := &sequence{Producer: id[0]}
 	for _, n := range []struct {
@@ -48,7 +49,7 @@ func producerHeaders(header http.Header) (*sequence, error) {
 	}{{"Producer-Epoch", epoch[0], &s.Epoch}, {"Producer-Seq", seq[0], &s.Seq}} {
 		var ok bool
 		if *n.to, ok = wholeNumber(n.text, maxNumber); !ok {
-			return nil, badRequest("bad_producer", n.name+" is "+quote(n.text)+": want a whole number from 0 to "+strconv.FormatInt(maxNumber, 10))
+			return nil, problem.BadRequest("bad_producer", n.name+" is "+problem.Quote(n.text)+": want a whole number from 0 to "+strconv.FormatInt(maxNumber, 10))
 		}
 	}
 	return s, nil
@@ -90,9 +91,9 @@ func (p *producer) admit(head http.Header, by *sequence) error {
 	switch {
 	case by.Epoch < p.Epoch:
 		head.Set("Producer-Epoch", strconv.FormatInt(p.Epoch, 10))
-		return problem{Status: http.StatusForbidden, Code: "stale_epoch", Detail: fmt.Sprintf("Producer-Epoch is %d, but the producer has gone on to %d", by.Epoch, p.Epoch)}
+		return problem.Document{Status: http.StatusForbidden, Code: "stale_epoch", Detail: fmt.Sprintf("Producer-Epoch is %d, but the producer has gone on to %d", by.Epoch, p.Epoch)}
 	case by.Epoch > p.Epoch && by.Seq != 0:
-		return badRequest("bad_producer", fmt.Sprintf("Producer-Seq is %d: a new epoch begins with 0", by.Seq))
+		return problem.BadRequest("bad_producer", fmt.Sprintf("Producer-Seq is %d: a new epoch begins with 0", by.Seq))
 	case by.Epoch > p.Epoch || by.Seq == p.Seq+1:
 		return nil
 	case by.Seq <= p.Seq:
@@ -101,7 +102,7 @@ func (p *producer) admit(head http.Header, by *sequence) error {
 	}
 	head.Set("Producer-Expected-Seq", strconv.FormatInt(p.Seq+1, 10))
 	head.Set("Producer-Received-Seq", strconv.FormatInt(by.Seq, 10))
-	return conflict("producer_seq", fmt.Sprintf("Producer-Seq is %d, expected is %d: something is missing", by.Seq, p.Seq+1))
+	return problem.Conflict("producer_seq", fmt.Sprintf("Producer-Seq is %d, expected is %d: something is missing", by.Seq, p.Seq+1))
 }
 
 // keyLen is the length of what stands for a producer's ID in keys of the log: IDs

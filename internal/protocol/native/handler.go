@@ -27,6 +27,7 @@ import (
 
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/intake"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // Reserved is the prefix of topics that only the server itself publishes to.
@@ -132,7 +133,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = h.route(w, r)
 	}
 	if err != nil {
-		stopReading(w, r)
+		problem.StopReading(w, r)
 		writeProblem(w, err)
 	}
 }
@@ -148,8 +149,8 @@ func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 	if h.origin.Check(r) == nil {
 		return nil
 	}
-	return problem{Status: http.StatusForbidden, Code: "cross_origin",
-		Detail: "a page of another origin, " + quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
+	return problem.Document{Status: http.StatusForbidden, Code: "cross_origin",
+		Detail: "a page of another origin, " + problem.Quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
 }
 
 // route finds the resource.
@@ -161,7 +162,7 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
 	case r.URL.Path == eventsPath:
 		return h.events(w, r)
 	}
-	return problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + quote(r.URL.Path)}
+	return problem.Document{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + problem.Quote(r.URL.Path)}
 }
 
 // topic serves /v1/topics/{topic...}.
@@ -204,22 +205,6 @@ func otherMethod(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
-		Detail: "method " + quote(r.Method) + " is not possible here; possible are " + allow}
-}
-
-// unreadGrace is how long a refusal waits for the rest of the body. What was sent
-// at once is there by then, and the connection can be used again.
-const unreadGrace = 500 * time.Millisecond
-
-// stopReading lets a refusal go out although the client goes on sending: net/http
-// would first wait for the end of the body, or for 256 KiB of it, which may be
-// hours away. It then closes the connection.
-func stopReading(w http.ResponseWriter, r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return
-	}
-	// Full duplex would do without the wait, but net/http panics when the body of
-	// such a request ends after the handler.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadGrace))
+	return problem.Document{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Detail: "method " + problem.Quote(r.Method) + " is not possible here; possible are " + allow}
 }

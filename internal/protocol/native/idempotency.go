@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // A publisher that gets no answer does not know whether its message is kept. With
@@ -34,14 +36,14 @@ func requestKey(q url.Values, header []string) (key string, err error) {
 			return "", err
 		}
 	default:
-		return "", badRequest("bad_idempotency_key", keyHeader+" is given "+strconv.Itoa(len(header))+" times: want it once")
+		return "", problem.BadRequest("bad_idempotency_key", keyHeader+" is given "+strconv.Itoa(len(header))+" times: want it once")
 	}
 	if !q.Has(keyParam) {
 		return key, nil
 	}
 	param := q.Get(keyParam)
 	if key != "" && key != param {
-		return "", badRequest("bad_idempotency_key", keyHeader+" is "+quote(key)+", but "+keyParam+" is "+quote(param)+": want one key")
+		return "", problem.BadRequest("bad_idempotency_key", keyHeader+" is "+problem.Quote(key)+", but "+keyParam+" is "+problem.Quote(param)+": want one key")
 	}
 	return param, checkKey(keyParam, param)
 }
@@ -54,7 +56,7 @@ func headerKey(text string) (string, error) {
 	key := text
 	if quoted, ok := strings.CutPrefix(text, `"`); ok {
 		if key, ok = unquoteKey(quoted); !ok {
-			return "", badRequest("bad_idempotency_key", keyHeader+" is "+quote(text)+`: want one string that ends with a quote, \ in it only before \ and "`)
+			return "", problem.BadRequest("bad_idempotency_key", keyHeader+" is "+problem.Quote(text)+`: want one string that ends with a quote, \ in it only before \ and "`)
 		}
 	}
 	return key, checkKey(keyHeader, key)
@@ -83,10 +85,10 @@ func unquoteKey(s string) (key string, ok bool) {
 // checkKey reports why key, which was given as name, is none.
 func checkKey(name, key string) error {
 	if len(key) > maxKey {
-		return badRequest("bad_idempotency_key", fmt.Sprintf("%s has %d bytes, limit %d", name, len(key), maxKey))
+		return problem.BadRequest("bad_idempotency_key", fmt.Sprintf("%s has %d bytes, limit %d", name, len(key), maxKey))
 	}
 	if !isKey(key) {
-		return badRequest("bad_idempotency_key", fmt.Sprintf("%s is %s: want 1 to %d bytes of visible ASCII", name, quote(key), maxKey))
+		return problem.BadRequest("bad_idempotency_key", fmt.Sprintf("%s is %s: want 1 to %d bytes of visible ASCII", name, problem.Quote(key), maxKey))
 	}
 	return nil
 }

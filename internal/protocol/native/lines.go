@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // batchLines is how many lines that have arrived together are published at once.
@@ -120,7 +121,7 @@ func (lr *lineReader) next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	lr.number++
-	switch _, known := errors.AsType[problem](err); {
+	switch _, known := errors.AsType[problem.Document](err); {
 	case err == nil, err == io.EOF:
 		return bytes.TrimSpace(line), nil
 	case known:
@@ -128,9 +129,9 @@ func (lr *lineReader) next() ([]byte, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errStopping
 	case len(line) == 0:
-		return nil, badRequest("bad_body", "the body ended early")
+		return nil, problem.BadRequest("bad_body", "the body ended early")
 	}
-	return nil, badRequest("bad_body", "the body ended within a line, which is not published")
+	return nil, problem.BadRequest("bad_body", "the body ended within a line, which is not published")
 }
 
 // long reads the rest of a line that is longer than the buffer.
@@ -140,7 +141,7 @@ func (lr *lineReader) long(line []byte) ([]byte, error) {
 		more, err := lr.in.ReadSlice('\n')
 		line = append(line, more...)
 		if len(line) > limit {
-			return nil, tooLarge(fmt.Sprintf("line is more than %d bytes, the limit", limit), limit)
+			return nil, problem.TooLarge(fmt.Sprintf("line is more than %d bytes, the limit", limit), limit)
 		}
 		if err != bufio.ErrBufferFull {
 			return line, err

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // A wireMessage is one JSON line of a publisher.
@@ -43,20 +44,20 @@ func parseLine(line []byte) (hub.Message, error) {
 // parseJSON reads a line of any form.
 func parseJSON(line []byte) (hub.Message, error) {
 	if !utf8.Valid(line) {
-		return hub.Message{}, badRequest("bad_json", "the line is not UTF-8; send other bytes as base64")
+		return hub.Message{}, problem.BadRequest("bad_json", "the line is not UTF-8; send other bytes as base64")
 	}
 	if !bytes.HasPrefix(line, []byte("{")) {
-		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("the line is not a JSON object: it begins with %.16q", line))
+		return hub.Message{}, problem.BadRequest("bad_json", fmt.Sprintf("the line is not a JSON object: it begins with %.16q", line))
 	}
 	var w wireMessage
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&w); err != nil {
-		return hub.Message{}, badRequest("bad_json", jsonDetail(err))
+		return hub.Message{}, problem.BadRequest("bad_json", jsonDetail(err))
 	}
 	end := dec.InputOffset()
 	if _, err := dec.Token(); err != io.EOF {
-		return hub.Message{}, badRequest("bad_json", fmt.Sprintf("more than one JSON object in a line: the first ends at byte %d", end))
+		return hub.Message{}, problem.BadRequest("bad_json", fmt.Sprintf("more than one JSON object in a line: the first ends at byte %d", end))
 	}
 	return w.message()
 }
@@ -75,7 +76,7 @@ func jsonDetail(err error) string {
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	if name, ok := strings.CutPrefix(text, "unknown field "); ok {
 		if name, err := strconv.Unquote(name); err == nil {
-			return "unknown field " + quote(name)
+			return "unknown field " + problem.Quote(name)
 		}
 	}
 	return text
@@ -98,10 +99,10 @@ func (w *wireMessage) message() (m hub.Message, err error) {
 		w.Topics = append([]string{*w.Topic}, w.Topics...)
 	}
 	if len(w.Topics) == 0 {
-		return m, badRequest("bad_topic", `no topic: want "topic" or "topics"`)
+		return m, problem.BadRequest("bad_topic", `no topic: want "topic" or "topics"`)
 	}
 	if w.Retry < 0 || w.Retry > maxRetry.Milliseconds() {
-		return m, badRequest("bad_parameter", fmt.Sprintf("retry is %d: want milliseconds from 0 to %d", w.Retry, maxRetry.Milliseconds()))
+		return m, problem.BadRequest("bad_parameter", fmt.Sprintf("retry is %d: want milliseconds from 0 to %d", w.Retry, maxRetry.Milliseconds()))
 	}
 	m = hub.Message{Topics: w.Topics, Type: w.Type, ID: w.ID, Key: w.Key, State: w.State, Retry: time.Duration(w.Retry) * time.Millisecond}
 	if w.IdempotencyKey != nil {
@@ -121,7 +122,7 @@ func (w *wireMessage) data() ([]byte, error) {
 	case len(w.Data) == 0:
 		return []byte{}, nil
 	case w.Data[0] != '"' && w.Base64:
-		return nil, badRequest("bad_json", "base64 is set, but data is not a string")
+		return nil, problem.BadRequest("bad_json", "base64 is set, but data is not a string")
 	case w.Data[0] != '"':
 		var b bytes.Buffer
 		err := json.Compact(&b, w.Data)
@@ -129,14 +130,14 @@ func (w *wireMessage) data() ([]byte, error) {
 	}
 	var s string
 	if err := json.Unmarshal(w.Data, &s); err != nil {
-		return nil, badRequest("bad_json", jsonDetail(err))
+		return nil, problem.BadRequest("bad_json", jsonDetail(err))
 	}
 	if !w.Base64 {
 		return []byte(s), nil
 	}
 	data, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
-		return nil, badRequest("bad_json", "data is not base64: "+err.Error())
+		return nil, problem.BadRequest("bad_json", "data is not base64: "+err.Error())
 	}
 	return data, nil
 }

@@ -4,40 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 	"github.com/weirstream/weir/sse"
 )
 
-// A problem is an error as the client sees it.
-//
-// Source: RFC 9457.
-type problem struct {
-	Type       string `json:"type"`
-	Title      string `json:"title"`
-	Status     int    `json:"status"`
-	Code       string `json:"code"`
-	Detail     string `json:"detail"`
-	Limit      int    `json:"limit,omitempty"`
-	Line       int    `json:"line,omitempty"`       // the first that was not published, from 1
-	Published  *int   `json:"published,omitempty"`  // lines before it, which are kept
-	Duplicates int    `json:"duplicates,omitempty"` // of those: how many had been published before
-	LastID     string `json:"last_id,omitempty"`
-}
-
-func (p problem) Error() string { return p.Code + ": " + p.Detail }
-
-// badRequest is a problem with what the client sent.
-func badRequest(code, detail string) problem {
-	return problem{Status: http.StatusBadRequest, Code: code, Detail: detail}
-}
-
 // errStopping refuses changes while the server stops.
-var errStopping = problem{Status: http.StatusServiceUnavailable, Code: "unavailable",
+var errStopping = problem.Document{Status: http.StatusServiceUnavailable, Code: "unavailable",
 	Detail: "the server is stopping; try again in a moment"}
 
 // statuses maps the hub's errors. The first that matches counts.
@@ -57,13 +33,13 @@ var statuses = []struct {
 
 // asProblem turns any error into a problem. Errors it does not know are the
 // server's fault, and their text is not for the client.
-func asProblem(err error) problem {
-	if p, ok := errors.AsType[problem](err); ok {
+func asProblem(err error) problem.Document {
+	if p, ok := errors.AsType[problem.Document](err); ok {
 		return p
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {
-			p := problem{Status: s.status, Code: s.code, Detail: withoutPackages(err)}
+			p := problem.Document{Status: s.status, Code: s.code, Detail: withoutPackages(err)}
 			if e, ok := errors.AsType[*hub.LimitError](err); ok {
 				p.Limit = e.Limit
 			}
@@ -71,9 +47,9 @@ func asProblem(err error) problem {
 		}
 	}
 	if errors.Is(err, hub.ErrClosed) {
-		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the server is stopping"}
+		return problem.Document{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the server is stopping"}
 	}
-	return problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server could not do this"}
+	return problem.Document{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server could not do this"}
 }
 
 // sentinels begin the error texts of the packages below. The code of a problem
@@ -91,16 +67,7 @@ func withoutPackages(err error) string {
 	return text
 }
 
-func writeProblem(w http.ResponseWriter, err error) {
-	p := asProblem(err)
-	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
-	h := answerHeader(w, "application/problem+json")
-	if p.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1")
-	}
-	w.WriteHeader(p.Status)
-	encode(w, p)
-}
+func writeProblem(w http.ResponseWriter, err error) { problem.Write(w, asProblem(err)) }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	answerHeader(w, "application/json")
@@ -124,17 +91,4 @@ func encode(w http.ResponseWriter, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // the client may be gone
-}
-
-// quote quotes input for an error text, shortened.
-func quote(s string) string {
-	const longest = 80
-	if len(s) <= longest {
-		return strconv.Quote(s)
-	}
-	cut := longest
-	for cut > longest-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return strconv.Quote(s[:cut]) + "…"
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/problem"
 	"github.com/weirstream/weir/internal/topic"
 )
 
@@ -82,7 +83,7 @@ func (h *Handler) mayPublish(names ...string) error {
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, Reserved) {
-			return badRequest("bad_topic", "topic "+quote(name)+": the prefix "+Reserved+" is reserved for the server")
+			return problem.BadRequest("bad_topic", "topic "+problem.Quote(name)+": the prefix "+Reserved+" is reserved for the server")
 		}
 	}
 	return nil
@@ -99,20 +100,16 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // readBody reads the whole body. One that says that it is too large is not read.
 func readBody(w http.ResponseWriter, r *http.Request, what string, limit int) ([]byte, error) {
 	if r.ContentLength > int64(limit) {
-		return nil, tooLarge(fmt.Sprintf("%s is %d bytes, limit %d", what, r.ContentLength, limit), limit)
+		return nil, problem.TooLarge(fmt.Sprintf("%s is %d bytes, limit %d", what, r.ContentLength, limit), limit)
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge(fmt.Sprintf("%s is more than %d bytes, the limit", what, limit), limit)
+		return nil, problem.TooLarge(fmt.Sprintf("%s is more than %d bytes, the limit", what, limit), limit)
 	}
 	if err != nil {
-		return nil, badRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
+		return nil, problem.BadRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
 	}
 	return data, nil
-}
-
-func tooLarge(detail string, limit int) problem {
-	return problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Limit: limit, Detail: detail}
 }
 
 // identity refuses bodies that would have to be decompressed: readers would get
@@ -122,11 +119,11 @@ func identity(r *http.Request) error {
 	if coding == "" || strings.EqualFold(coding, "identity") {
 		return nil
 	}
-	return unsupported("Content-Encoding is " + quote(coding) + ": send the body as it is")
+	return unsupported("Content-Encoding is " + problem.Quote(coding) + ": send the body as it is")
 }
 
-func unsupported(detail string) problem {
-	return problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: detail}
+func unsupported(detail string) problem.Document {
+	return problem.Document{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: detail}
 }
 
 // maxRetry bounds the reconnection time that a publisher may ask for.
@@ -138,7 +135,7 @@ func stateParam(q url.Values) (bool, error) {
 	}
 	state, err := strconv.ParseBool(q.Get("state"))
 	if err != nil {
-		err = badRequest("bad_parameter", "state is "+quote(q.Get("state"))+": want true or false")
+		err = problem.BadRequest("bad_parameter", "state is "+problem.Quote(q.Get("state"))+": want true or false")
 	}
 	return state, err
 }
@@ -151,7 +148,7 @@ func retryParam(q url.Values) (time.Duration, error) {
 	if d := time.Duration(ms) * time.Millisecond; err == nil && d <= maxRetry {
 		return d, nil
 	}
-	return 0, badRequest("bad_parameter", "retry is "+quote(q.Get("retry"))+": want milliseconds from 0 to "+strconv.FormatInt(maxRetry.Milliseconds(), 10))
+	return 0, problem.BadRequest("bad_parameter", "retry is "+problem.Quote(q.Get("retry"))+": want milliseconds from 0 to "+strconv.FormatInt(maxRetry.Milliseconds(), 10))
 }
 
 // post serves POST and QUERY /v1/events: a form subscribes, JSON lines, which a
@@ -163,7 +160,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) err
 	contentType := r.Header.Get("Content-Type")
 	t, params, _ := mime.ParseMediaType(contentType)
 	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") {
-		return unsupported("Content-Type is " + quote(contentType) + ": want UTF-8")
+		return unsupported("Content-Type is " + problem.Quote(contentType) + ": want UTF-8")
 	}
 	switch t {
 	case "application/x-www-form-urlencoded":
@@ -173,7 +170,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) err
 			return h.publishLines(w, r, q)
 		}
 	}
-	return unsupported("Content-Type is " + quote(contentType) + ": send JSON lines as application/x-ndjson to publish, or application/x-www-form-urlencoded to subscribe")
+	return unsupported("Content-Type is " + problem.Quote(contentType) + ": send JSON lines as application/x-ndjson to publish, or application/x-www-form-urlencoded to subscribe")
 }
 
 // maxForm bounds the form of a subscription, in bytes.
@@ -189,7 +186,7 @@ func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request, q url.Va
 	}
 	fields, err := url.ParseQuery(string(data))
 	if err != nil {
-		return badRequest("bad_parameter", "the form cannot be read: "+err.Error())
+		return problem.BadRequest("bad_parameter", "the form cannot be read: "+err.Error())
 	}
 	for name, values := range fields {
 		q[name] = append(q[name], values...)
@@ -206,7 +203,7 @@ func (h *Handler) forget(w http.ResponseWriter, q url.Values, name string) error
 		return err
 	}
 	if err := topic.Check(name); err != nil {
-		return badRequest("bad_topic", err.Error())
+		return problem.BadRequest("bad_topic", err.Error())
 	}
 	if _, err := h.hub.Log().Forget(name); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/weirstream/weir/internal/problem"
 )
 
 // query returns the parameters of a request's URL. What cannot be read is an
@@ -14,7 +16,7 @@ import (
 func query(r *http.Request) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, badRequest("bad_parameter", "the query cannot be read: "+err.Error())
+		return nil, problem.BadRequest("bad_parameter", "the query cannot be read: "+err.Error())
 	}
 	return q, nil
 }
@@ -25,9 +27,9 @@ func onlyParams(q url.Values, known []string) error {
 	for _, name := range sortedNames(q) {
 		switch n := len(q[name]); {
 		case !slices.Contains(known, name):
-			return badRequest("unknown_parameter", "unknown parameter "+quote(name)+"; "+list(known))
+			return problem.BadRequest("unknown_parameter", "unknown parameter "+problem.Quote(name)+"; "+list(known))
 		case n > 1 && name != "topic":
-			return badRequest("bad_parameter", name+" is given "+strconv.Itoa(n)+" times: want it once")
+			return problem.BadRequest("bad_parameter", name+" is given "+strconv.Itoa(n)+" times: want it once")
 		}
 	}
 	return nil
@@ -53,7 +55,7 @@ func sortedNames(q url.Values) []string {
 // textParam reads a parameter that is any text.
 func textParam(q url.Values, name string) (string, error) {
 	if s := q.Get(name); !utf8.ValidString(s) {
-		return "", badRequest("bad_parameter", name+" is "+quote(s)+": want UTF-8")
+		return "", problem.BadRequest("bad_parameter", name+" is "+problem.Quote(s)+": want UTF-8")
 	}
 	return q.Get(name), nil
 }
@@ -73,7 +75,7 @@ func choice[T interface {
 		}
 		words = append(words, v.String())
 	}
-	return none, badRequest("bad_parameter", name+" is "+quote(q.Get(name))+": want "+strings.Join(words, ", "))
+	return none, problem.BadRequest("bad_parameter", name+" is "+problem.Quote(q.Get(name))+": want "+strings.Join(words, ", "))
 }
 
 func boolParam(q url.Values, name string) (bool, error) {
@@ -82,7 +84,7 @@ func boolParam(q url.Values, name string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(q.Get(name))
 	if err != nil {
-		return false, badRequest("bad_parameter", name+" is "+quote(q.Get(name))+": want true or false")
+		return false, problem.BadRequest("bad_parameter", name+" is "+problem.Quote(q.Get(name))+": want true or false")
 	}
 	return b, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/media"
+	"github.com/weirstream/weir/internal/problem"
 )
 
 var (
@@ -32,7 +33,7 @@ func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values
 		return err
 	}
 	if len(topics) == 0 {
-		return badRequest("bad_parameter", "no topic: name at least one, as in /v1/events?topic=news")
+		return problem.BadRequest("bad_parameter", "no topic: name at least one, as in /v1/events?topic=news")
 	}
 	sub, err := subscription(r, q, topics)
 	if err != nil {
@@ -76,13 +77,13 @@ func start(header http.Header, q url.Values) (hub.Start, error) {
 			continue
 		}
 		if said != "" {
-			return hub.Start{}, badRequest("bad_parameter", said+" and "+name+" both say where to start: want one of them")
+			return hub.Start{}, problem.BadRequest("bad_parameter", said+" and "+name+" both say where to start: want one of them")
 		}
 		said = name
 	}
 	from, err := hub.RequestStart(header, q)
 	if err != nil {
-		return from, badRequest("bad_parameter", err.Error())
+		return from, problem.BadRequest("bad_parameter", err.Error())
 	}
 	return from, nil
 }
@@ -99,8 +100,8 @@ func form(r *http.Request, q url.Values) (hub.Form, error) {
 	}
 	offer, ok := media.Best(r.Header["Accept"], offers...)
 	if !ok {
-		return 0, problem{Status: http.StatusNotAcceptable, Code: "not_acceptable",
-			Detail: "Accept is " + quote(strings.Join(r.Header["Accept"], ", ")) + "; possible are " + strings.Join(offers, ", ")}
+		return 0, problem.Document{Status: http.StatusNotAcceptable, Code: "not_acceptable",
+			Detail: "Accept is " + problem.Quote(strings.Join(r.Header["Accept"], ", ")) + "; possible are " + strings.Join(offers, ", ")}
 	}
 	switch {
 	case offer == offers[1]:
@@ -116,7 +117,7 @@ func form(r *http.Request, q url.Values) (hub.Form, error) {
 func waitParam(q url.Values) (time.Duration, error) {
 	d, err := time.ParseDuration(q.Get("wait"))
 	if q.Has("wait") && (err != nil || d < 0 || d > maxWait) {
-		return 0, badRequest("bad_parameter", "wait is "+quote(q.Get("wait"))+": want a duration from 0s to "+maxWait.String())
+		return 0, problem.BadRequest("bad_parameter", "wait is "+problem.Quote(q.Get("wait"))+": want a duration from 0s to "+maxWait.String())
 	}
 	return d, nil
 }
@@ -146,7 +147,7 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, wait time.Duratio
 func (h *Handler) describe(w http.ResponseWriter, sub hub.Subscription) error {
 	sel, err := eventlog.Select(sub.Topics...)
 	if err != nil {
-		return problem{Status: http.StatusBadRequest, Code: "bad_pattern", Detail: withoutPackages(err)}
+		return problem.Document{Status: http.StatusBadRequest, Code: "bad_pattern", Detail: withoutPackages(err)}
 	}
 	log := h.hub.Log()
 	b := log.Bounds(sel)
