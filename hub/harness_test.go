@@ -16,34 +16,14 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/testnet"
 	"github.com/weirstream/weir/sse"
 	"github.com/weirstream/weir/stream"
 )
 
 // TestMain fails if a stream, a loop or anything else of this module is left running.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for deadline := time.Now().Add(5 * time.Second); leftover() != ""; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			fmt.Fprintf(os.Stderr, "left running:\n%s\n", leftover())
-			os.Exit(1)
-		}
-	}
-	os.Exit(code)
-}
-
-// leftover returns the stack of a goroutine that has to do with this module, besides
-// the caller's, or "".
-func leftover() string {
-	buf := make([]byte, 1<<20)
-	for i, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if i > 0 && strings.Contains(stack, "weirstream/weir") {
-			return stack
-		}
-	}
-	return ""
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // kinds are the ways in which a stream is carried: over a descriptor of the loop,
 // and by the handler's goroutine.

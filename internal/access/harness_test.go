@@ -11,11 +11,8 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,33 +20,11 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/weirstream/weir/internal/access"
+	"github.com/weirstream/weir/internal/leak"
 )
 
 // TestMain fails if a goroutine of this package or of a connection is left over.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftover(); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover gives goroutines that are about to end a second to do so.
-func leftover() string {
-	for deadline := time.Now().Add(time.Second); ; runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "access.(*Remote)") || strings.Contains(stack, "net/http.") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // secret is the one that most tests sign with.
 var secret = []byte("0123456789abcdef0123456789abcdef")

@@ -2,13 +2,11 @@ package bench_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -16,35 +14,12 @@ import (
 
 	"github.com/weirstream/weir/internal/bench"
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/server"
 )
 
 // TestMain fails if a goroutine of this package or of a server is left over.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	http.DefaultClient.CloseIdleConnections()
-	if left := leftover(); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover gives goroutines that are about to end some seconds to do so.
-func leftover() string {
-	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "internal/bench.") || strings.Contains(stack, "net/http.") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // weir starts a server in process and returns its URL.
 func weir(t *testing.T) string {

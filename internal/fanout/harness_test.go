@@ -3,41 +3,19 @@ package fanout_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/fanout"
+	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/loop"
 )
 
 // TestMain fails if a loop, a poller or anything else of this module is left running.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for deadline := time.Now().Add(5 * time.Second); leftover() != ""; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			fmt.Fprintf(os.Stderr, "left running:\n%s\n", leftover())
-			os.Exit(1)
-		}
-	}
-	os.Exit(code)
-}
-
-// leftover returns the stack of a goroutine that has to do with this module, besides
-// the caller's, or "".
-func leftover() string {
-	for i, stack := range strings.Split(string(stacks()), "\n\n") {
-		if i > 0 && strings.Contains(stack, "weirstream/weir") {
-			return stack
-		}
-	}
-	return ""
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func stacks() []byte {
 	buf := make([]byte, 1<<20)

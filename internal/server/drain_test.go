@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/leak"
 )
 
 // TestDrainLosesNothingAcknowledged stops the server while publishers publish as
@@ -300,7 +301,7 @@ func TestDrainTimeoutCutsReadersThatDoNotRead(t *testing.T) {
 	}
 	eventually(t, "the reader that does not read is cut", func() bool { return r.Streams() == 0 })
 	slow.Close()
-	if left := leftover(); left != "" {
+	if left := leak.Left(); left != "" {
 		t.Errorf("goroutines are left over:\n%s", left)
 	}
 }

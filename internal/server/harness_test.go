@@ -18,36 +18,12 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/server"
 )
 
 // TestMain fails if a goroutine of a server, a stream or a connection is left.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftover(); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover returns the stacks of goroutines that belong to a server or a client,
-// and gives those that are about to end some time to do so.
-func leftover() string {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		buf := make([]byte, 1<<20)
-		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			mine := strings.Contains(stack, "net/http.") || strings.Contains(stack, "weirstream/weir/")
-			if mine && !strings.Contains(stack, "leftover()") && !strings.Contains(stack, "testing.(*M).Run") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // patience bounds every wait on a socket.
 const patience = 20 * time.Second

@@ -20,35 +20,13 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/protocol/native"
 	"github.com/weirstream/weir/stream"
 )
 
 // TestMain fails if a goroutine of the package, a stream or a connection is left.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftover(); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// leftover gives goroutines that are about to end some time to do so.
-func leftover() string {
-	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
-		buf := make([]byte, 1<<20)
-		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "weir/internal/") && !strings.Contains(stack, "leftover") || strings.Contains(stack, "net/http.") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // patience bounds every wait on a socket.
 const patience = 30 * time.Second
