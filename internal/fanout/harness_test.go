@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -16,11 +15,6 @@ import (
 
 // TestMain fails if a loop, a poller or anything else of this module is left running.
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
-
-func stacks() []byte {
-	buf := make([]byte, 1<<20)
-	return buf[:runtime.Stack(buf, true)]
-}
 
 // A bed is a log, its feed, and one loop with a table.
 type bed struct {
