@@ -125,7 +125,7 @@ func TestWrongSettingsHaveTheirOwnCode(t *testing.T) {
 		{call{args: []string{"serve", "--config", "none.yaml"}}, "weir: serve: none.yaml: no such file or directory\n"},
 		{call{args: []string{"serve"}, environ: []string{"WEIR_PAGE=5"}}, "weir: serve: WEIR_PAGE: \"5\" is neither true nor false\n"},
 		{call{args: []string{"serve", "--listen", "0.0.0.0:8288"}},
-			"weir: serve: --listen: 0.0.0.0:8288 can be reached from other machines and there is no access control; allow it with --open, or listen on 127.0.0.1\n"},
+			"weir: serve: --listen: 0.0.0.0:8288 can be reached from other machines and anybody could do anything: say who may, as with --access.secret-file FILE, allow it to all with --open, or listen on 127.0.0.1\n"},
 		{call{args: []string{"config", "check", "none.yaml"}}, "weir: config check: none.yaml: no such file or directory\n"},
 	} {
 		expect(t, c.call.args, c.call.run(), result{78, "", c.want})

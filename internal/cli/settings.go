@@ -22,7 +22,7 @@ func addSettingFlags(cmd *cobra.Command) *settingFlags {
 	flags.SortFlags = false
 	flags.StringVar(&sf.file, "config", "", "read settings from this YAML `FILE`")
 	for _, row := range config.Rows() {
-		if row.FileOnly {
+		if row.FileOnly || row.Secret {
 			continue
 		}
 		f := flags.VarPF(&settingFlag{row, sf}, row.Name, "", row.Help)

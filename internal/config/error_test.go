@@ -45,10 +45,10 @@ func TestWrongValuesNameSettingValueAndLimit(t *testing.T) {
 
 func TestWrongListenersAreExplained(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"8080", `"8080" is not an address: write host:port, [::1]:8080 or unix:/path`},
+		{"8080", `"8080" is not an address: write host:port, [::1]:8080, tls:host:port or unix:/path`},
 		{"localhost:http", `port "http" of "localhost:http" is not a number from 0 to 65535`},
 		{"localhost:65536", `port "65536" of "localhost:65536" is not a number from 0 to 65535`},
-		{"http://[::1]:8080", `"http://[::1]:8080" is not an address: write host:port, [::1]:8080 or unix:/path`},
+		{"http://[::1]:8080", `"http://[::1]:8080" is not an address: write host:port, [::1]:8080, tls:host:port or unix:/path`},
 		{"//localhost:8080", `"//localhost:8080" is not an address: leave out the scheme and write host:port`},
 		{"unix:", `"unix:" names no socket: write unix:/path/weir.sock`},
 		{"127.0.0.1:80,127.0.0.1:080", "127.0.0.1:80 is given twice"},
@@ -64,7 +64,50 @@ func TestWrongListenersAreExplained(t *testing.T) {
 }
 
 func beyond(address string) string {
-	return address + " can be reached from other machines and there is no access control; allow it with --open, or listen on 127.0.0.1"
+	return address + " can be reached from other machines and anybody could do anything: say who may, as with --access.secret-file FILE, allow it to all with --open, or listen on 127.0.0.1"
+}
+
+func TestAccessAndTLSMustFitTogether(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{"open: true\naccess.secret-file: s\n", "weir.yaml:1: open: open lets anybody do anything, so access control would not count: leave one of them out, or name what anybody may do with access.anonymous-subscribe"},
+		{"access.anonymous-publish: [a]\n", "weir.yaml:1: access.anonymous-publish: anybody may do anything while no key says who is who: set access.secret-file, access.api-keys-file, or another source of keys"},
+		{"access.secret: " + strings.Repeat("x", 32) + "\naccess.secret-file: s\n", "weir.yaml:1: access.secret: access.secret and access.secret-file are both set: want one"},
+		{"access.secret: short\n", "weir.yaml:1: access.secret: the secret has 5 bytes, want 32 or more: make one with openssl rand -base64 32"},
+		{"access.jwks-url: example.com\n", `weir.yaml:1: access.jwks-url: "example.com" is not a URL: write it like https://example.com/path`},
+		{"access.forward-url: http://u:p@example.com\n", "weir.yaml:1: access.forward-url: a URL with a user name would put a password into logs"},
+		{"access.cookie: \"a b\"\n", `weir.yaml:1: access.cookie: "a b" is not the name of a cookie`},
+		{"access:\n  api-keys:\n  - {name: a, sha256: mykey}\n", "weir.yaml:3: access.api-keys[0].sha256: is not the SHA-256 of a key: want 64 hexadecimal digits, as printed by weir token key"},
+		{"access:\n  api-keys:\n  - {name: a}\n", "weir.yaml:3: access.api-keys[0]: needs a name and the SHA-256 of the key: {name: NAME, sha256: HEX, publish: PATTERNS}"},
+		{"access:\n  api-keys:\n  - {name: a, sha256: " + strings.Repeat("0", 64) + ", publish: [a, \"b/**/c\"]}\n", `weir.yaml:3: access.api-keys[0].publish: pattern "b/**/c": "**" before the last segment at byte 2`},
+		{"listen: tls:127.0.0.1:443\n", "weir.yaml:1: listen: tls:127.0.0.1:443 needs a certificate: set tls.cert-file and tls.key-file, or tls.acme-domains"},
+		{"tls.cert-file: a\ntls.key-file: b\n", "weir.yaml:1: tls.cert-file: there is a certificate but no listener with TLS: listen on tls:host:port"},
+		{"tls.cert-file: a\nlisten: tls:127.0.0.1:443\n", "weir.yaml:1: tls.cert-file: tls.cert-file and tls.key-file belong together, and one is not set"},
+		{"tls:\n  certificates:\n  - {cert: a}\n", "weir.yaml:3: tls.certificates[0]: needs both files: {cert: FILE, key: FILE}"},
+		{"tls.acme-domains: [\"*.example.com\"]\n", `weir.yaml:1: tls.acme-domains: "*.example.com" is not a domain: write it like live.example.com, without * or port`},
+		{"tls.acme-domains: a.example\nlisten: tls:127.0.0.1:443\n", "weir.yaml:1: tls.acme-domains: certificates need a place where they outlive a restart: set tls.acme-cache or data"},
+		{"proxy.protocol: true\n", "weir.yaml:1: proxy.protocol: proxy.protocol says something about the proxies of proxy.trusted, and there are none"},
+		{"trace.ratio: 2\n", `weir.yaml:1: trace.ratio: "2" is not a number from 0 to 1`},
+	} {
+		refuses(t, config.Input{File: inFile(t, c.yaml)}, c.want)
+	}
+}
+
+func TestLimitsDependOnWhoCanReachTheServer(t *testing.T) {
+	for _, c := range []struct {
+		flags                    []string
+		streams, publish, replay int
+	}{
+		{nil, 0, 0, 0},
+		{[]string{"limits.streams-per-ip=5"}, 5, 0, 0},
+		{[]string{"proxy.trusted=loopback"}, 1000, 100, 4 << 20},
+		{[]string{"listen=0.0.0.0:80", "open=true"}, 1000, 100, 4 << 20},
+		{[]string{"listen=0.0.0.0:80", "open=true", "limits.streams-per-ip=-1", "limits.publish-per-ip=-1", "limits.replay-per-client=-1"}, 0, 0, 0},
+	} {
+		l := load(t, with(config.Input{}, c.flags)).Settings.Limits
+		if l.StreamsPerIP != c.streams || l.PublishPerIP != c.publish || int(l.ReplayPerClient) != c.replay {
+			t.Errorf("%q: %d streams, %d messages, %d bytes; want %d, %d, %d", c.flags, l.StreamsPerIP, l.PublishPerIP, l.ReplayPerClient, c.streams, c.publish, c.replay)
+		}
+	}
 }
 
 func TestWrongFilesNameTheLine(t *testing.T) {
@@ -113,7 +156,7 @@ func TestWrongNamedListenersNameBothLines(t *testing.T) {
 			`weir.yaml:4: listen: listeners "a" (line 2) and "b" (line 4) have the same address 127.0.0.1:1`,
 		},
 		{"listen:\n  a: {handler: api}\n", "weir.yaml:2: listen.a: has no address: add listen: host:port"},
-		{"listen:\n  a: {listen: \"x\"}\n", `weir.yaml:2: listen.a.listen: "x" is not an address: write host:port, [::1]:8080 or unix:/path`},
+		{"listen:\n  a: {listen: \"x\"}\n", `weir.yaml:2: listen.a.listen: "x" is not an address: write host:port, [::1]:8080, tls:host:port or unix:/path`},
 		{"listen:\n  a: {listen: \":0\", handler: apis}\n", `weir.yaml:2: listen.a.handler: "apis" is not one of all, api, page, admin; did you mean "api"?`},
 		{"listen:\n  a: {listen: \":0\", handlr: api}\n", `weir.yaml:2: listen.a: unknown key "handlr"; did you mean "handler"?`},
 		{"listen:\n  a: 127.0.0.1:1\n", `weir.yaml:2: listen.a: takes keys and values, not "127.0.0.1:1"`},

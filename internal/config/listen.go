@@ -23,12 +23,16 @@ type Listener struct {
 	Network string `json:"network"` // "tcp" or "unix"
 	Address string `json:"address"` // for net.Listen: host:port, or the path of a socket
 	Handler string `json:"handler"` // one of Handlers
+	TLS     bool   `json:"tls"`
 }
 
 // String returns the address as the user writes it.
 func (l Listener) String() string {
-	if l.Network == "unix" {
+	switch {
+	case l.Network == "unix":
 		return "unix:" + l.Address
+	case l.TLS:
+		return "tls:" + l.Address
 	}
 	return l.Address
 }
@@ -52,7 +56,8 @@ func (l Listener) same(m Listener) bool {
 	return l.Network == m.Network && l.Address == m.Address && !strings.HasSuffix(l.Address, ":0")
 }
 
-// parseListener reads "host:port", ":port", "[ip]:port" or "unix:/path".
+// parseListener reads "host:port", ":port", "[ip]:port", one of them behind "tls:",
+// or "unix:/path".
 func parseListener(text string) (Listener, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if path == "" || strings.ContainsRune(path, 0) {
@@ -60,9 +65,10 @@ func parseListener(text string) (Listener, error) {
 		}
 		return Listener{Network: "unix", Address: filepath.Clean(path), Handler: "all"}, nil
 	}
-	host, port, err := net.SplitHostPort(text)
+	rest, encrypted := strings.CutPrefix(text, "tls:")
+	host, port, err := net.SplitHostPort(rest)
 	if err != nil {
-		return Listener{}, fmt.Errorf("%q is not an address: write host:port, [::1]:8080 or unix:/path", text)
+		return Listener{}, fmt.Errorf("%q is not an address: write host:port, [::1]:8080, tls:host:port or unix:/path", text)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
@@ -72,7 +78,7 @@ func parseListener(text string) (Listener, error) {
 		return Listener{}, fmt.Errorf("%q is not an address: leave out the scheme and write host:port", text)
 	}
 	address := net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(n, 10))
-	return Listener{Network: "tcp", Address: address, Handler: "all"}, nil
+	return Listener{Network: "tcp", Address: address, Handler: "all", TLS: encrypted}, nil
 }
 
 func (t *table) listen(p *[]Listener, name, value, help string) {

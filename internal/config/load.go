@@ -138,12 +138,8 @@ func (t *table) finish() (errs []error) {
 			s.History.TotalBytes = 8 * gibi
 		}
 	}
-	for _, l := range s.Listen {
-		if !s.Open && !l.Loopback() {
-			errs = append(errs, t.blame([]string{"listen"},
-				"%s can be reached from other machines and there is no access control; allow it with --open, or listen on 127.0.0.1", l))
-		}
-	}
+	errs = append(t.checkListeners(), t.checkAccess()...)
+	t.settleLimits()
 	if s.CORS.Credentials && slices.Contains(s.CORS.Origins, "*") {
 		errs = append(errs, t.blame([]string{"cors.credentials", "cors.origins"},
 			"cors.credentials cannot be combined with the origin *; list the origins"))

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -52,7 +53,12 @@ func TestDefaultsNeedNoInput(t *testing.T) {
 		History: config.History{MaxMessages: 10000, MaxAge: 24 * time.Hour, MaxBytes: 16 << 20, TotalBytes: 256 << 20, MaxTopics: 100_000,
 			IdempotencyWindow: 10 * time.Minute, IdempotencyKeys: 1_000_000},
 		Disk:    config.Disk{Durability: "always", Interval: 100 * time.Millisecond, Memory: 64 << 20},
-		HTTP:    config.HTTP{HeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeader: 64 << 10},
+		HTTP:    config.HTTP{HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeader: 64 << 10, MaxStreams: 250},
+		Access:  config.Access{Leeway: 30 * time.Second, Forward: config.Forward{Timeout: 5 * time.Second, Cache: 10 * time.Second}, Cookie: "__Host-weir", Tickets: 16_384},
+		Limits:  config.Limits{StreamsPerUser: 100, IPv6Prefix: 64, Clients: 100_000},
+		TLS:     config.TLS{MinVersion: "1.2"},
+		Proxy:   config.Proxy{Header: "X-Forwarded-For"},
+		Trace:   config.Trace{Ratio: 0.01},
 		Durable: config.Durable{Prefix: "/v1/streams/", Wait: 20 * time.Second},
 		Drain:   config.Drain{Window: 5 * time.Second, Timeout: 30 * time.Second},
 		Log:     config.Log{Format: "text", Level: "info"},
@@ -96,8 +102,43 @@ var samples = map[string]string{
 	"history.idempotency-window": "1h", "history.idempotency-keys": "5",
 	"http.header-timeout": "2s", "http.idle-timeout": "3s", "http.max-header": "8KiB",
 	"cors.origins": "https://a.example,http://localhost:3000", "cors.credentials": "true",
+	"http.body-timeout": "0", "http.max-streams": "10", "http.h2c": "true", "http.proxy-buffering": "true",
+	"access.secret": strings.Repeat("s", 32), "access.secret-file": "secret", "access.public-key-file": "key.pem", "access.jwks-url": "https://a.example/jwks",
+	"access.issuer": "a", "access.audience": "a,b", "access.leeway": "0", "access.api-keys-file": "keys", "access.cookie": "token", "access.tickets": "0",
+	"access.forward-url": "http://a.example/auth", "access.forward-timeout": "1s", "access.forward-cache": "0",
+	"access.anonymous-publish": "a/*", "access.anonymous-subscribe": "a,b/**",
+	"limits.streams": "5", "limits.streams-per-ip": "6", "limits.streams-per-user": "7", "limits.streams-per-token": "8", "limits.publish-per-ip": "9",
+	"limits.publish-per-user": "10", "limits.replay-per-client": "1KiB", "limits.memory": "1GiB", "limits.ipv6-prefix": "56", "limits.clients": "2000",
+	"tls.cert-file": "cert.pem", "tls.key-file": "key.pem", "tls.min-version": "1.3", "tls.acme-domains": "a.example,b.example", "tls.acme-email": "me@a.example",
+	"tls.acme-directory": "https://a.example/dir", "tls.acme-ca-file": "ca.pem", "tls.acme-cache": "acme",
+	"proxy.trusted": "loopback,10.0.0.0/8", "proxy.header": "Forwarded", "proxy.protocol": "true",
+	"trace.endpoint": "http://127.0.0.1:4318", "trace.ratio": "0.5",
 	"durable-streams-prefix": "/streams/", "durable-streams-wait": "1s",
 	"drain.window": "0", "drain.timeout": "1m", "log.format": "json", "log.level": "debug", "log.access": "true",
+}
+
+// companions are what a setting needs to be accepted.
+var companions = map[string][]string{
+	"access.anonymous-publish":   {"access.issuer=a", "access.secret-file=secret"},
+	"access.anonymous-subscribe": {"access.issuer=a", "access.secret-file=secret"},
+	"tls.cert-file":              {"tls.key-file=key.pem", "listen=tls:127.0.0.1:443"},
+	"tls.key-file":               {"tls.cert-file=cert.pem", "listen=tls:127.0.0.1:443"},
+	"tls.acme-domains":           {"tls.acme-cache=acme", "listen=tls:127.0.0.1:443"},
+	"proxy.protocol":             {"proxy.trusted=loopback"},
+}
+
+// with adds flags, given as NAME=VALUE.
+func with(in config.Input, flags []string) config.Input {
+	all := maps.Clone(in.Flags)
+	if all == nil {
+		all = map[string][]string{}
+	}
+	for _, text := range flags {
+		name, value, _ := strings.Cut(text, "=")
+		all[name] = []string{value}
+	}
+	in.Flags = all
+	return in
 }
 
 func TestEverySettingIsReachableEveryWay(t *testing.T) {
@@ -121,9 +162,14 @@ func TestEverySettingIsReachableEveryWay(t *testing.T) {
 			"nested":           {File: inFile(t, yaml)},
 			"file by variable": {Environ: []string{"WEIR_CONFIG=weir.yaml"}},
 		} {
-			l := load(t, in)
-			if got := value(t, l, row.Name).Text; got != sample {
+			if row.Secret && way == "flag" {
+				continue
+			}
+			l := load(t, with(in, companions[row.Name]))
+			if got := value(t, l, row.Name).Text; got != sample && !row.Secret {
 				t.Errorf("%s by %s = %q, want %q", row.Name, way, got, sample)
+			} else if row.Secret && got != "(set)" {
+				t.Errorf("%s by %s shows %q, want that it is set", row.Name, way, got)
 			}
 			if reflect.DeepEqual(l.Settings, defaults) {
 				t.Errorf("%s by %s = %s leaves the settings unchanged", row.Name, way, sample)

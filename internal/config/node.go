@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -38,8 +40,9 @@ func (f *file) pairs(name string, n ast.Node, what string) (pairs []pair, errs [
 	return pairs, errs
 }
 
-// fields reads a small mapping whose values are scalars, one function per key.
-func (f *file) fields(name string, n ast.Node, set map[string]func(string) error) []error {
+// fields reads a small mapping whose values are scalars, one function per key. Those
+// named in lists may be lists, which are handed over with commas.
+func (f *file) fields(name string, n ast.Node, set map[string]func(string) error, lists ...string) []error {
 	pairs, errs := f.pairs(name, n, "the key")
 	for _, p := range pairs {
 		put := set[p.key]
@@ -47,7 +50,7 @@ func (f *file) fields(name string, n ast.Node, set map[string]func(string) error
 			errs = append(errs, f.faultAt(p.line, name, "unknown key %q%s", p.key, DidYouMean(p.key, sortedKeys(set))))
 			continue
 		}
-		text, err := f.scalar(name+"."+p.key, p.value)
+		text, err := f.field(name+"."+p.key, p.value, slices.Contains(lists, p.key))
 		if err == nil {
 			if bad := put(text); bad != nil {
 				err = f.fault(p.value, name+"."+p.key, "%w", bad)
@@ -58,6 +61,14 @@ func (f *file) fields(name string, n ast.Node, set map[string]func(string) error
 		}
 	}
 	return errs
+}
+
+func (f *file) field(name string, n ast.Node, list bool) (string, error) {
+	if !list {
+		return f.scalar(name, n)
+	}
+	texts, err := f.list(name, n)
+	return strings.Join(texts, ","), err
 }
 
 // list returns the scalars of a list, or a scalar cut at its commas.

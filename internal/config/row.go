@@ -20,6 +20,7 @@ type Row struct {
 	Choices  []string // all allowed values, if there are only a few
 	Help     string   // lower case, no full stop
 	FileOnly bool     // it has no flag and no variable
+	Secret   bool     // it has no flag, and its value is never shown
 }
 
 // Variable returns the name of the environment variable that sets the row.
@@ -152,6 +153,54 @@ func (t *table) text(p *string, name, value string, check func(string) error, he
 		func(text string) (string, error) { return text, check(text) }, same, func(v string) any { return v })
 }
 
+// secret adds a row whose value is not for other eyes: flags are seen by all users
+// of a machine.
+func (t *table) secret(p *string, name string, check func(string) error, help string) {
+	hidden := func(v string) string {
+		if v == "" {
+			return ""
+		}
+		return "(set)"
+	}
+	scalar(t, p, "", Row{Name: name, Kind: "text", Help: help, Secret: true},
+		func(text string) (string, error) { return text, check(text) }, hidden, func(v string) any { return hidden(v) })
+}
+
+func (t *table) fraction(p *float64, name string, value float64, help string) {
+	scalar(t, p, value, Row{Name: name, Kind: "number", Limits: "0 to 1", Help: help}, parseFraction,
+		func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }, func(v float64) any { return v })
+}
+
+// records adds a row that is a list of mappings. It can be set in the file only.
+func records[T any](t *table, p *[]T, name, help string, read func(f *file, key string, n ast.Node) (T, []error), show func(T) string) {
+	t.add(&row{
+		Row: Row{Name: name, Kind: "rules", Help: help, FileOnly: true},
+		node: func(f *file, key string, n ast.Node) (errs []error) {
+			list, ok := n.(*ast.SequenceNode)
+			if !ok {
+				return []error{f.fault(n, key, "takes a list of mappings, not %s", describe(n))}
+			}
+			for i, item := range list.Values {
+				v, more := read(f, fmt.Sprintf("%s[%d]", key, i), item)
+				if errs = append(errs, more...); len(more) == 0 {
+					*p = append(*p, v)
+				}
+			}
+			return errs
+		},
+		text: func() string { return strings.Join(shown(*p, show), ",") },
+		json: func() any { return shown(*p, show) },
+	})
+}
+
+func shown[T any](list []T, show func(T) string) []string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = show(v)
+	}
+	return texts
+}
+
 func (t *table) choice(p *string, name, value string, choices []string, help string) {
 	scalar(t, p, value, Row{Name: name, Kind: "text", Choices: choices, Limits: strings.Join(choices, ", "), Help: help},
 		func(text string) (string, error) { return parseChoice(text, choices) },
@@ -181,7 +230,7 @@ func (t *table) origins(p *[]string, name, help string) {
 }
 
 // taken are paths, each with a slash at its end, that the server has other uses for.
-var taken = []string{"/v1/topics/", "/v1/events/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
+var taken = []string{"/v1/topics/", "/v1/events/", "/v1/tickets/", "/v1/connections/", "/.well-known/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
 
 // checkPrefix accepts "", and the beginning of paths that are free.
 func checkPrefix(text string) error {

@@ -19,7 +19,7 @@ import "time"
 // package that builds the server hands them to its parts.
 type Settings struct {
 	Listen  []Listener
-	Open    bool // listening beyond loopback without access control is wanted
+	Open    bool // anybody may do anything, also from other machines
 	Page    bool // serve the page and its demos
 	Metrics bool // serve figures for Prometheus
 
@@ -30,6 +30,11 @@ type Settings struct {
 	Disk    Disk
 	HTTP    HTTP
 	CORS    CORS
+	Access  Access
+	Limits  Limits
+	TLS     TLS
+	Proxy   Proxy
+	Trace   Trace
 	Durable Durable
 	Drain   Drain
 	Log     Log
@@ -87,8 +92,105 @@ type Disk struct {
 // HTTP bounds what a client may do before its request is understood.
 type HTTP struct {
 	HeaderTimeout time.Duration // for the head of a request to arrive
+	BodyTimeout   time.Duration // for a body, or a line of it, to arrive; 0: no limit
 	IdleTimeout   time.Duration // between two requests on a connection
 	MaxHeader     int64         // bytes in the head of a request
+	H2C           bool          // HTTP/2 also without TLS
+	MaxStreams    int           // requests open at once on one HTTP/2 connection
+	Buffering     bool          // leave out the header that asks proxies not to buffer
+}
+
+// Access says who may do what. It is on once anything says how to find out.
+type Access struct {
+	Secret        string // of tokens signed with HMAC; never shown
+	SecretFile    string
+	PublicKeyFile string // PEM
+	JWKS          string // URL of a JWK set
+	Issuer        string
+	Audience      []string
+	Leeway        time.Duration
+	APIKeys       []APIKey
+	APIKeysFile   string
+	Forward       Forward
+	Cookie        string   // that may hold a token; "": none
+	Tickets       int      // not redeemed at once; 0: none are issued
+	Publish       []string // what anybody may publish to
+	Subscribe     []string // what anybody may read
+}
+
+// On reports whether anybody has to say who they are.
+func (a *Access) On() bool {
+	return a.HasKeys() || len(a.APIKeys) > 0 || a.APIKeysFile != "" || a.Forward.URL != ""
+}
+
+// HasKeys reports whether there are keys for tokens.
+func (a *Access) HasKeys() bool {
+	return a.Secret != "" || a.SecretFile != "" || a.PublicKeyFile != "" || a.JWKS != ""
+}
+
+// An APIKey is a key that the settings file holds, with what it allows.
+type APIKey struct {
+	Name, Hash         string // Hash is the SHA-256 of the key in hexadecimal digits
+	Publish, Subscribe []string
+}
+
+// Forward concerns the application that is asked who a request comes from.
+type Forward struct {
+	URL     string // "": none
+	Timeout time.Duration
+	Cache   time.Duration // 0: an answer holds for one request
+}
+
+// Limits bound what clients may use. In all of it a zero does not limit.
+type Limits struct {
+	Streams         int   // open at once
+	StreamsPerIP    int   // or IPv6 prefix
+	StreamsPerUser  int   // whose grant has no limit of its own
+	StreamsPerToken int   //
+	PublishPerIP    int   // messages per second, of those without a user
+	PublishPerUser  int   // messages per second, if the grant has no limit of its own
+	ReplayPerClient int64 // bytes of history per second
+	Memory          int64 // resident
+	IPv6Prefix      int   // bits that count as one client
+	Clients         int   // known at once
+}
+
+// TLS says how listeners with TLS work.
+type TLS struct {
+	CertFile, KeyFile string        // "": none
+	Certificates      []Certificate // more of them
+	MinVersion        string        // "1.2" or "1.3"
+	ACME              ACME
+}
+
+// On reports whether there is a source of certificates.
+func (t *TLS) On() bool {
+	return t.CertFile != "" || len(t.Certificates) > 0 || len(t.ACME.Domains) > 0
+}
+
+// A Certificate is a pair of files.
+type Certificate struct{ Cert, Key string }
+
+// ACME concerns certificates that an authority issues by itself.
+type ACME struct {
+	Domains   []string // none: off
+	Email     string
+	Directory string // URL of the authority
+	CAFile    string // PEM of who signs the authority's own certificate; "": the system's
+	Cache     string // directory; "": below [Settings.Data]
+}
+
+// Proxy says which proxies are believed.
+type Proxy struct {
+	Trusted  []string // addresses, prefixes, and the words "loopback", "private" and "unix"
+	Header   string   // that names the client
+	Protocol bool     // connections of trusted proxies begin with a PROXY protocol header
+}
+
+// Trace says where traces go.
+type Trace struct {
+	Endpoint string  // URL of an OTLP receiver; "": none
+	Ratio    float64 // of publishes that are traced, if whoever sent them did not decide
 }
 
 // CORS says which pages of other origins may read.

@@ -1,20 +1,24 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/weirstream/weir/internal/topic"
+)
 
 // declare lists every setting. This is the only place where a setting has a
 // name, a default, limits and a meaning.
 func (t *table) declare(s *Settings) {
 	t.group("", "Listening", "")
 	t.listen(&s.Listen, "listen", "127.0.0.1:8080",
-		"addresses to listen on: host:port, [::1]:port or unix:/path; in the file also a mapping from a name to {listen: ADDRESS, handler: all|api|page|admin}")
+		"addresses to listen on: host:port, [::1]:port, tls:host:port or unix:/path; in the file also a mapping from a name to {listen: ADDRESS, handler: all|api|page|admin}")
 	t.flag(&s.Open, "open", false,
-		"allow listening beyond loopback although there is no access control")
+		"let anybody do anything, also from other machines; not together with access control")
 	t.flag(&s.Page, "page", true,
 		"serve the page at / and its demos")
 	t.flag(&s.Metrics, "metrics", true,
 		"serve figures for Prometheus at /metrics")
-	t.text(&s.Data, "data", "", func(string) error { return nil },
+	t.text(&s.Data, "data", "", anything,
 		"directory in which messages are kept over restarts; empty keeps them in memory only")
 
 	t.group("stream", "Streams", "One open response.")
@@ -68,10 +72,18 @@ func (t *table) declare(s *Settings) {
 	t.group("http", "HTTP", "Limits that hold before a request is understood.")
 	t.duration(&s.HTTP.HeaderTimeout, "http.header-timeout", 10*time.Second, within[time.Duration]{time.Second, 10 * time.Minute, noZero},
 		"time for the head of a request to arrive")
+	t.duration(&s.HTTP.BodyTimeout, "http.body-timeout", 30*time.Second, within[time.Duration]{time.Second, day, orZero},
+		"time for the body of a request to arrive, or for each line of JSON lines once it has begun; 0 is no limit")
 	t.duration(&s.HTTP.IdleTimeout, "http.idle-timeout", 2*time.Minute, within[time.Duration]{time.Second, day, noZero},
 		"time a connection may wait for its next request")
 	t.size(&s.HTTP.MaxHeader, "http.max-header", 64*kibi, within[int64]{4 * kibi, 1 * mebi, noZero},
 		"bytes in the head of a request")
+	t.number(&s.HTTP.MaxStreams, "http.max-streams", 250, within[int]{1, 100_000, noZero},
+		"requests open at once on one HTTP/2 connection")
+	t.flag(&s.HTTP.H2C, "http.h2c", false,
+		"HTTP/2 also on listeners without TLS, for proxies that speak it")
+	t.flag(&s.HTTP.Buffering, "http.proxy-buffering", false,
+		"leave out the header X-Accel-Buffering: no, so that a proxy may collect what streams send")
 
 	t.group("cors", "Pages of other origins", "")
 	t.origins(&s.CORS.Origins, "cors.origins",
@@ -79,11 +91,49 @@ func (t *table) declare(s *Settings) {
 	t.flag(&s.CORS.Credentials, "cors.credentials", false,
 		"let those pages send cookies; not together with *")
 
+	t.declareAccess(&s.Access)
+	t.declareLimits(&s.Limits)
+
+	t.group("tls", "TLS", "For listeners whose address begins with `tls:`.")
+	t.text(&s.TLS.CertFile, "tls.cert-file", "", anything,
+		"file with the certificate and its chain (PEM); read again when it changes")
+	t.text(&s.TLS.KeyFile, "tls.key-file", "", anything,
+		"file with its key (PEM)")
+	records(t, &s.TLS.Certificates, "tls.certificates",
+		"further pairs {cert: FILE, key: FILE}; which is shown depends on the server name that the client asks for", (*file).certificate,
+		func(c Certificate) string { return c.Cert })
+	t.choice(&s.TLS.MinVersion, "tls.min-version", "1.2", []string{"1.2", "1.3"},
+		"oldest version of TLS accepted")
+	t.list(&s.TLS.ACME.Domains, "tls.acme-domains",
+		"domains for which certificates are got by ACME, as from Let's Encrypt; needs port 443, or port 80 without TLS, to be reachable", checkDomain)
+	t.text(&s.TLS.ACME.Email, "tls.acme-email", "", anything,
+		"address that the authority may write to")
+	t.text(&s.TLS.ACME.Directory, "tls.acme-directory", "", checkURL,
+		"URL of the authority's directory; empty is Let's Encrypt")
+	t.text(&s.TLS.ACME.CAFile, "tls.acme-ca-file", "", anything,
+		"file with the certificate (PEM) by which the authority's own server is known; empty trusts what the system does")
+	t.text(&s.TLS.ACME.Cache, "tls.acme-cache", "", anything,
+		"directory in which those certificates are kept; empty is acme in the directory of data")
+
+	t.group("proxy", "Proxies in front", "See [proxies.md](proxies.md).")
+	t.list(&s.Proxy.Trusted, "proxy.trusted",
+		"proxies whose word on the client's address counts: addresses, prefixes such as 10.0.0.0/8, and the words loopback, private and unix", anything)
+	t.choice(&s.Proxy.Header, "proxy.header", "X-Forwarded-For", []string{"X-Forwarded-For", "Forwarded", "X-Real-IP"},
+		"header in which they name it")
+	t.flag(&s.Proxy.Protocol, "proxy.protocol", false,
+		"connections of those proxies begin with a PROXY protocol header, version 1 or 2")
+
 	t.group("", "Durable Streams", "Streams of the Durable Streams protocol: see [durable-streams.md](durable-streams.md).")
 	t.text(&s.Durable.Prefix, "durable-streams-prefix", "/v1/streams/", checkPrefix,
 		"path below which the streams are; empty turns them off")
 	t.duration(&s.Durable.Wait, "durable-streams-wait", 20*time.Second, within[time.Duration]{100 * time.Millisecond, 5 * time.Minute, noZero},
 		"time a long poll waits for data")
+
+	t.group("trace", "Traces", "Spans of publishing, for OpenTelemetry.")
+	t.text(&s.Trace.Endpoint, "trace.endpoint", "", checkURL,
+		"URL of an OTLP receiver over HTTP, such as http://127.0.0.1:4318; empty sends none")
+	t.fraction(&s.Trace.Ratio, "trace.ratio", 0.01,
+		"share of publishes that are traced when the publisher has sent no traceparent that decides it")
 
 	t.group("drain", "Stopping", "")
 	t.duration(&s.Drain.Window, "drain.window", 5*time.Second, within[time.Duration]{100 * time.Millisecond, 10 * time.Minute, orZero},
@@ -99,6 +149,70 @@ func (t *table) declare(s *Settings) {
 	t.flag(&s.Log.Access, "log.access", false,
 		"log each request, and each stream when it ends, with level info")
 }
+
+func (t *table) declareAccess(a *Access) {
+	t.group("access", "Access", "Who may do what: see [access.md](access.md). It is on as soon as a key, a file of keys or a URL is given.")
+	t.secret(&a.Secret, "access.secret", checkSecret,
+		"secret of tokens that are signed with HS256, HS384 or HS512, 32 bytes or more")
+	t.text(&a.SecretFile, "access.secret-file", "", anything,
+		"file that holds that secret")
+	t.text(&a.PublicKeyFile, "access.public-key-file", "", anything,
+		"file with public keys or certificates (PEM) of tokens that are signed with RSA, ECDSA or Ed25519")
+	t.text(&a.JWKS, "access.jwks-url", "", checkURL,
+		"URL of a JWK set with such keys")
+	t.text(&a.Issuer, "access.issuer", "", anything,
+		"issuer (iss) that tokens must have; empty accepts any")
+	t.list(&a.Audience, "access.audience",
+		"audiences (aud) of which a token must have one; none accepts any", anything)
+	t.duration(&a.Leeway, "access.leeway", 30*time.Second, within[time.Duration]{time.Second, 5 * time.Minute, orZero},
+		"time by which clocks may differ when a token begins and expires")
+	records(t, &a.APIKeys, "access.api-keys",
+		"keys of programs: {name: NAME, sha256: HEX, publish: PATTERNS, subscribe: PATTERNS}", (*file).apiKey,
+		func(k APIKey) string { return k.Name })
+	t.text(&a.APIKeysFile, "access.api-keys-file", "", anything,
+		"file with a line NAME:sha256:HEX for each such key; it may publish to every topic unless the line says otherwise")
+	t.text(&a.Forward.URL, "access.forward-url", "", checkURL,
+		"URL of an application that is asked what a request may do")
+	t.duration(&a.Forward.Timeout, "access.forward-timeout", 5*time.Second, within[time.Duration]{100 * time.Millisecond, time.Minute, noZero},
+		"time it has to answer")
+	t.duration(&a.Forward.Cache, "access.forward-cache", 10*time.Second, within[time.Duration]{time.Second, day, orZero},
+		"time for which an answer holds for equal requests; 0 asks each time")
+	t.text(&a.Cookie, "access.cookie", "__Host-weir", checkCookie,
+		"cookie in which a browser may send a token; empty for none")
+	t.number(&a.Tickets, "access.tickets", 16_384, within[int]{1, 1_000_000, orZero},
+		"tickets that may be waiting to be used; 0 issues none")
+	t.list(&a.Publish, "access.anonymous-publish",
+		"topics and patterns that anybody may publish to", topic.CheckPattern)
+	t.list(&a.Subscribe, "access.anonymous-subscribe",
+		"topics and patterns that anybody may read", topic.CheckPattern)
+}
+
+func (t *table) declareLimits(l *Limits) {
+	t.group("limits", "Limits", "What clients may use: see [limits.md](limits.md). At a limit a request is answered with 429 or 503 and `Retry-After`.")
+	t.number(&l.Streams, "limits.streams", 0, within[int]{1, 100_000_000, orZero},
+		"streams open at once; 0 is as many as the limit of open files leaves room for")
+	t.number(&l.StreamsPerIP, "limits.streams-per-ip", 0, count,
+		"streams open at once from one address; 0 is 1000, or no limit where only this machine can reach the server; -1 is no limit")
+	t.number(&l.StreamsPerUser, "limits.streams-per-user", 100, within[int]{1, 1_000_000, orZero},
+		"streams open at once of one user, unless the grant says otherwise; 0 is no limit")
+	t.number(&l.StreamsPerToken, "limits.streams-per-token", 0, within[int]{1, 1_000_000, orZero},
+		"streams open at once with one token or key; 0 is no limit")
+	t.number(&l.PublishPerIP, "limits.publish-per-ip", 0, count,
+		"messages per second from one address without a user, for ten seconds at most at once; 0 is 100, or no limit where only this machine can reach the server; -1 is no limit")
+	t.number(&l.PublishPerUser, "limits.publish-per-user", 0, within[int]{1, 10_000_000, orZero},
+		"messages per second of one user, for ten seconds at most at once, unless the grant says otherwise; 0 is no limit")
+	t.size(&l.ReplayPerClient, "limits.replay-per-client", 0, within[int64]{-1, 1 * tebi, orZero},
+		"bytes of history per second that one user, or one address without a user, may have replayed, a minute's worth at once; 0 is 4MiB, or no limit where only this machine can reach the server; -1 is no limit")
+	t.size(&l.Memory, "limits.memory", 0, within[int64]{32 * mebi, 64 * tebi, orZero},
+		"resident memory from which on new streams and messages are refused; 0 is 80% of what the machine or container has")
+	t.number(&l.IPv6Prefix, "limits.ipv6-prefix", 64, within[int]{32, 128, noZero},
+		"bits of an IPv6 address that tell clients apart")
+	t.number(&l.Clients, "limits.clients", 100_000, within[int]{1000, 10_000_000, noZero},
+		"addresses, users and tokens that are counted at once, about 200 bytes each")
+}
+
+// count is a number of which 0 and -1 mean something else.
+var count = within[int]{-1, 100_000_000, orZero}
 
 // Limits that a rule of history.topics shares with the setting of the same name.
 var (

@@ -125,6 +125,14 @@ func parseNumber(text string, w within[int]) (int, error) {
 	return n, w.check(n, strconv.Itoa)
 }
 
+func parseFraction(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v <= 1) { // also not a number
+		return 0, fmt.Errorf("%q is not a number from 0 to 1", text)
+	}
+	return v, nil
+}
+
 func parseBool(text string) (bool, error) {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "1":
