@@ -36,14 +36,27 @@ func TestAPIKeysAreRead(t *testing.T) {
 		{"shop:" + strings.Repeat("a", 513), `API key "shop": the key has 513 bytes, want 32 to 512`},
 		{"shop:sha256:abcd", `API key "shop": after sha256: want 64 hexadecimal digits`},
 		{"shop:sha256:" + strings.Repeat("x", 64), `API key "shop": after sha256: want 64 hexadecimal digits`},
-		{"shop:" + apiKey + " x", `API key "shop": byte 35 of the key cannot be sent in a header: want visible ASCII`},
+		{"shop:" + apiKey + "\x00x", `API key "shop": byte 35 of the key cannot be sent in a header: want visible ASCII`},
+		{"shop:" + apiKey + " publish=a", ""},
+		{"my shop:" + apiKey + "\tpublish=a/**,b  \t subscribe=** rate=1 streams=2147483647 ", ""},
+		{"shop:" + apiKey + " x", `API key "shop": word 1 behind the key: want publish=, subscribe=, rate= or streams=`},
+		{"shop: " + apiKey, `API key "shop": word 1 behind the key: want publish=, subscribe=, rate= or streams=`},
+		{"shop:" + apiKey + " rate=1 # slow", `API key "shop": word 2 behind the key: want publish=, subscribe=, rate= or streams=`},
+		{"shop:" + apiKey + " Publish=a", `API key "shop": word 1 behind the key: want publish=, subscribe=, rate= or streams=`},
+		{"shop:" + apiKey + " publish=a subscribe=b publish=c", `API key "shop": publish= comes twice`},
+		{"shop:" + apiKey + " publish=", `API key "shop": publish: pattern "": empty`},
+		{"shop:" + apiKey + " publish=a,", `API key "shop": publish: pattern "": empty`},
+		{"shop:" + apiKey + " subscribe=a/**/b", `API key "shop": subscribe: pattern "a/**/b": "**" before the last segment at byte 2`},
+		{"shop:" + apiKey + " rate=0", `API key "shop": word 1 behind the key: rate="0": want a whole number from 1 to 2147483647`},
+		{"shop:" + apiKey + " streams=2147483648", `API key "shop": word 1 behind the key: streams="2147483648": want a whole number from 1 to 2147483647`},
+		{"shop:" + apiKey + " streams", `API key "shop": word 1 behind the key: streams="": want a whole number from 1 to 2147483647`},
 		{"sh\x01op:" + apiKey, `API key "sh\x01op": user "sh\x01op": control character U+0001`},
 	} {
 		_, err := access.ParseAPIKey(c.text, access.Grant{})
 		if got := fmt.Sprint(err); c.want == "" && err != nil || c.want != "" && got != c.want {
 			t.Errorf("ParseAPIKey(%q) gives %v, want %q", c.text, err, c.want)
 		}
-		if _, key, _ := strings.Cut(c.text, ":"); err != nil && len(key) > 4 && strings.Contains(err.Error(), key) {
+		if key, _, _ := strings.Cut(strings.TrimSpace(c.text[strings.Index(c.text, ":")+1:]), " "); err != nil && len(key) > 4 && strings.Contains(err.Error(), key) {
 			t.Errorf("the error %q holds the key", err)
 		}
 	}
@@ -64,7 +77,7 @@ func TestAPIKeyFileGivesEachTheGrant(t *testing.T) {
 	v := verifier(t, access.Options{APIKeys: keys})
 	for key, want := range map[string]string{apiKey: "shop", apiKey + "2": "stock"} {
 		g, err := v.FromRequest(bearer(key))
-		if err != nil || !reflect.DeepEqual(g, access.Grant{User: want, Publish: []string{"a/**"}}) {
+		if err != nil || !reflect.DeepEqual(plain(g), access.Grant{User: want, Publish: []string{"a/**"}}) {
 			t.Errorf("key of %s: %+v, %v", want, g, err)
 		}
 	}
@@ -76,6 +89,38 @@ func TestAPIKeyFileGivesEachTheGrant(t *testing.T) {
 	write(strings.Repeat("#", 70_000))
 	if _, err := access.ReadAPIKeys(file, access.Grant{}); err == nil || !strings.Contains(err.Error(), "70000 bytes, limit 65536") {
 		t.Errorf("ReadAPIKeys gives %v, want the limit", err)
+	}
+}
+
+// TestAPIKeyFileGrantsByLine: what a line allows is all, as far as it says anything.
+func TestAPIKeyFileGrantsByLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	def := access.Grant{Publish: []string{"**"}, Subscribe: []string{"news"}, Limits: access.Limits{Streams: 7, Rate: 9}}
+	for words, want := range map[string]access.Grant{
+		"":                                 def,
+		" rate=100":                        {Publish: def.Publish, Subscribe: def.Subscribe, Limits: access.Limits{Streams: 7, Rate: 100}},
+		" publish=orders/**,news":          {Publish: []string{"orders/**", "news"}, Limits: def.Limits},
+		" subscribe=weir/**":               {Subscribe: []string{"weir/**"}, Limits: def.Limits},
+		" subscribe=a publish=b":           {Publish: []string{"b"}, Subscribe: []string{"a"}, Limits: def.Limits},
+		" streams=5 publish=a\trate=1\r\n": {Publish: []string{"a"}, Limits: access.Limits{Streams: 5, Rate: 1}},
+	} {
+		want.User = "shop"
+		if err := os.WriteFile(file, []byte("shop:sha256:"+hashOf(apiKey)+words), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := access.ReadAPIKeys(file, def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, err := verifier(t, access.Options{APIKeys: keys}).FromRequest(bearer(apiKey)); err != nil || !reflect.DeepEqual(plain(g), want) {
+			t.Errorf("words %q give\n%+v, %v, want\n%+v", words, g, err, want)
+		}
+	}
+	if err := os.WriteFile(file, []byte("\n# shop\nshop:"+apiKey+" admin=yes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.ReadAPIKeys(file, def); err == nil || !strings.HasPrefix(err.Error(), file+`:3: API key "shop": word 1 behind the key: want publish=`) {
+		t.Errorf("ReadAPIKeys gives %v, want the line and the words there are", err)
 	}
 }
 
@@ -154,7 +199,8 @@ func TestVerifierChecksItsOptions(t *testing.T) {
 		{access.Options{Keys: make([]access.Key, 1)}, "a key that is none"},
 		{access.Options{Leeway: 3e12}, "leeway 50m0s, limit 5m0s"},
 		{access.Options{Cookie: "a;b"}, `"a;b" is not the name of a cookie`},
-		{access.Options{Origins: []string{"example.com"}}, `origin "example.com": `},
+		{access.Options{Origins: []string{"example.com"}}, `origin "example.com" cannot be trusted with cookies: `},
+		{access.Options{Origins: []string{"*"}}, `origin "*" cannot be trusted with cookies: it stands for every page`},
 		{access.Options{Anonymous: &access.Grant{Subscribe: []string{"/"}}}, `anonymous: subscribe: pattern "/"`},
 	} {
 		if _, err := access.New(c.opts); err == nil || !strings.HasPrefix(err.Error(), c.want) {

@@ -3,6 +3,7 @@ package access_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -19,6 +20,7 @@ func BenchmarkFromRequest(b *testing.B) {
 		}
 		apiKeys = append(apiKeys, k)
 	}
+	application := newKeyServer(b, grants(aliceJSON))
 	for _, c := range []struct {
 		kind, token string
 		opts        access.Options
@@ -27,6 +29,7 @@ func BenchmarkFromRequest(b *testing.B) {
 		{"RS256", sign(b, jwt.SigningMethodRS256, rsaKey(), "", claims(nil)), access.Options{Keys: publicKeys(b, rsaKey())}},
 		{"ES256", sign(b, jwt.SigningMethodES256, p256Key(), "", claims(nil)), access.Options{Keys: publicKeys(b, p256Key())}},
 		{"EdDSA", sign(b, jwt.SigningMethodEdDSA, ed25519Key(), "", claims(nil)), access.Options{Keys: publicKeys(b, ed25519Key())}},
+		{"forward", "opaque", access.Options{Forward: forward(b, access.ForwardOptions{URL: application.URL, Cache: time.Hour})}}, // from the cache
 		{"apikey", apiKey + "000", access.Options{APIKeys: apiKeys}},
 	} {
 		b.Run("kind="+c.kind, func(b *testing.B) {

@@ -30,8 +30,8 @@ const latest = 253402300799
 // Without "weir", "publish" and "subscribe" at the top count. With it they do not.
 // Within "weir" an unknown name is an error: it might restrict the rest.
 func readClaims(claims jwt.MapClaims) (Grant, error) {
-	r := &reader{claims: claims}
-	g := Grant{User: r.text("sub"), ID: r.text("jti"), Expires: r.moment("exp")}
+	r := &reader{noun: "claim", claims: claims}
+	g := Grant{User: r.text("sub"), ID: r.text("jti"), Issued: r.moment("iat"), Expires: r.moment("exp")}
 	r.moment("nbf")
 	if v, has := claims["weir"]; has {
 		r.enter(v, "weir", "publish", "subscribe", "streams", "rate")
@@ -50,6 +50,7 @@ func readClaims(claims jwt.MapClaims) (Grant, error) {
 // A reader reads claims by their exact names and keeps the first error. A claim that
 // is absent reads as zero.
 type reader struct {
+	noun   string // what errors call a claim
 	claims map[string]any
 	within string // "weir."; "" at the top
 	err    error
@@ -58,7 +59,7 @@ type reader struct {
 // wrong notes what a claim should be. It does not say what it is.
 func (r *reader) wrong(name, want string) {
 	if r.err == nil {
-		r.err = fmt.Errorf("claim %s%s: want %s", r.within, name, want)
+		r.err = fmt.Errorf("%s %s%s: want %s", r.noun, r.within, name, want)
 	}
 }
 

@@ -1,6 +1,8 @@
 package access
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -20,11 +22,14 @@ const (
 // changed once made, so it can be passed around and copied.
 type Grant struct {
 	User      string    // "": nobody in particular
-	ID        string    // of the token (jti), by which it can be revoked; may be ""
+	ID        string    // of the token (jti); may be "", see [Grant.Token]
 	Publish   []string  // names and patterns of topics
 	Subscribe []string  // names and patterns of topics
+	Issued    time.Time // iat of the token, or when the application was asked; zero: not known
 	Expires   time.Time // what the grant opened is to be closed then; zero: never
 	Limits    Limits
+
+	digest string // stands for the ID that a token or key does not have; ""
 }
 
 // Limits bound what a user may use. The package that serves the user enforces them.
@@ -32,6 +37,30 @@ type Grant struct {
 type Limits struct {
 	Streams int // open at once
 	Rate    int // messages published, per second
+}
+
+// Token returns what limits per token count by and [Revoked] holds: the ID, or else
+// 16 hexadecimal digits, which are the first of a SHA-256:
+//
+//   - of a JSON Web Token without its signature: the same claims can have several
+//     signatures (ECDSA), which must not make several tokens;
+//   - of an API key;
+//   - of the user whom an application named (see [Forward]).
+//
+// It is the same for a ticket and what the ticket was issued for, and "" if nothing
+// tells the request from those of others.
+func (g Grant) Token() string {
+	if g.ID != "" {
+		return g.ID
+	}
+	return g.digest
+}
+
+// shortDigest is of 64 bits: too few to find the text, enough that no two of one
+// server's are equal by chance.
+func shortDigest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Check returns an error if a pattern is none, if there are more than

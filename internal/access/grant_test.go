@@ -107,12 +107,18 @@ func TestCodesHaveTheirStatus(t *testing.T) {
 		"token_in_query":   {400, ""},
 		"cross_origin":     {403, ""},
 		"forbidden":        {403, `Bearer error="insufficient_scope"`},
+		"revoked_token":    {401, `Bearer error="invalid_token"`},
 		"keys_unavailable": {503, ""},
+		"auth_unavailable": {503, ""},
+		"too_many_revoked": {503, ""},
 		"too_many_tickets": {503, ""},
 	} {
 		e := &access.Error{Code: c, Detail: "x"}
 		if e.Status() != want.status || e.Challenge() != want.challenge {
 			t.Errorf("%s has %d and %q, want %d and %q", c, e.Status(), e.Challenge(), want.status, want.challenge)
+		}
+		if (e.RetryAfter() > 0) != (want.status == 503) || e.RetryAfter()%time.Second != 0 {
+			t.Errorf("%s: retry after %v", c, e.RetryAfter())
 		}
 		if !errors.As(error(e), new(*access.Error)) || e.Error() != string(c)+": x" {
 			t.Errorf("%s reads %q", c, e)

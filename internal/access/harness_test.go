@@ -131,6 +131,11 @@ func raw(t testing.TB, header, claims string) string {
 
 func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
+// plain returns what a grant says, without when and for what it was made.
+func plain(g access.Grant) access.Grant {
+	return access.Grant{User: g.User, ID: g.ID, Publish: g.Publish, Subscribe: g.Subscribe, Expires: g.Expires, Limits: g.Limits}
+}
+
 // code returns that of an error, "" for nil, and "?" if it is not an *access.Error.
 func code(err error) access.Code {
 	if err == nil {

@@ -210,13 +210,18 @@ func (r *Remote) request(req *http.Request) ([]Key, error) {
 }
 
 func (r *Remote) failed(ctx context.Context, err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the URL, which is said below
-	}
+	return fmt.Errorf("fetch keys from %s: %v", r.opts.URL, causeOf(ctx, err))
+}
+
+// causeOf returns why a request failed, without its URL.
+func causeOf(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+		return cause
 	}
-	return fmt.Errorf("fetch keys from %s: %v", r.opts.URL, err)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // known returns the keys that fit, of those it has.

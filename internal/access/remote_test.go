@@ -33,7 +33,7 @@ type keyServer struct {
 	answer  atomic.Pointer[http.HandlerFunc]
 }
 
-func newKeyServer(t *testing.T, answer http.HandlerFunc) *keyServer {
+func newKeyServer(t testing.TB, answer http.HandlerFunc) *keyServer {
 	t.Helper()
 	s := new(keyServer)
 	s.answer.Store(&answer)

@@ -75,7 +75,7 @@ func TestRequestIsReadInOrder(t *testing.T) {
 }
 
 func TestCookieCountsForTheSameOriginOnly(t *testing.T) {
-	v := verifier(t, access.Options{Cookie: "weir", Origins: []string{"https://app.example"}})
+	v := verifier(t, access.Options{Cookie: "weir", Origins: []string{"https://app.example", "https://*.pages.example"}})
 	for _, c := range []struct {
 		name   string
 		header []string
@@ -91,6 +91,8 @@ func TestCookieCountsForTheSameOriginOnly(t *testing.T) {
 		{"old browser, other origin", []string{"Origin", "http://evil.example"}, access.CrossOrigin},
 		{"old browser, sandbox", []string{"Origin", "null"}, access.CrossOrigin},
 		{"trusted origin", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"}, ""},
+		{"trusted pattern", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://a.pages.example"}, ""},
+		{"not quite the pattern", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evilpages.example"}, access.CrossOrigin},
 		{"trusted name, other port", []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://app.example:8443"}, access.CrossOrigin},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete, "QUERY"} {

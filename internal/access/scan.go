@@ -48,6 +48,11 @@ func checkPart(part string) error {
 	if err != nil {
 		return errors.New("not base64url without padding")
 	}
+	return checkText(text)
+}
+
+// checkText looks at one JSON object.
+func checkText(text []byte) error {
 	if !utf8.Valid(text) {
 		return errors.New("not UTF-8")
 	}

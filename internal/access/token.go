@@ -40,6 +40,11 @@ func newParser(o Options) *jwt.Parser {
 //
 // The grant expires when the token does, the leeway included.
 func (v *Verifier) Token(ctx context.Context, text string) (Grant, error) {
+	g, err := v.token(ctx, text)
+	return v.unlessRevoked(g, err)
+}
+
+func (v *Verifier) token(ctx context.Context, text string) (Grant, error) {
 	if !v.hasKeys() {
 		return Grant{}, refuse(BadToken, "this server accepts no JSON Web Tokens: it has no keys for them")
 	}
@@ -58,13 +63,16 @@ func (v *Verifier) Token(ctx context.Context, text string) (Grant, error) {
 		return Grant{}, refuse(BadToken, "%v", err)
 	}
 	g.Expires = g.Expires.Add(v.opts.Leeway)
+	if g.ID == "" {
+		g.digest = shortDigest(text[:strings.LastIndexByte(text, '.')])
+	}
 	return g, nil
 }
 
 // keysFor returns the keys that a token may have been signed with. Its header is
 // not to be trusted: it only narrows down what the keys themselves allow.
 func (v *Verifier) keysFor(ctx context.Context, t *jwt.Token) (any, error) {
-	if t.Header["crit"] != nil {
+	if _, has := t.Header["crit"]; has {
 		return nil, refuse(BadToken, "the token has critical extensions, which this server does not know")
 	}
 	id, isText := t.Header["kid"].(string)
@@ -133,7 +141,7 @@ func (v *Verifier) tokenError(err error) error {
 	}
 	for _, e := range tokenErrors {
 		if errors.Is(err, e.err) {
-			return &Error{e.code, e.detail}
+			return &Error{Code: e.code, Detail: e.detail}
 		}
 	}
 	return refuse(BadToken, "the token is not valid")

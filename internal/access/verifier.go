@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/weirstream/weir/internal/origin"
 )
 
 // DefaultLeeway is how much clocks may differ.
@@ -24,9 +27,11 @@ type Options struct {
 	APIKeys  []APIKey      // at most MaxAPIKeys
 	Tickets  *Tickets      // that the query may hold; nil: none
 	Cookie   string        // name of the cookie that may hold a token; "": none
-	Origins  []string      // whose pages may send the cookie besides the server's own, such as "https://example.com"
+	Origins  []string      // whose pages may send cookies besides the server's own, as package origin has them, but not "*"
+	Forward  *Forward      // asks an application about all other requests; nil: none. Its owner closes it.
+	Revoked  *Revoked      // what does not count any more; nil: none
 	// Anonymous is granted to requests that do not say who they are. nil: they are
-	// refused.
+	// refused. With Forward the application decides about them, so it must be nil.
 	Anonymous *Grant
 }
 
@@ -37,6 +42,8 @@ type Verifier struct {
 	parser *jwt.Parser
 	origin *http.CrossOriginProtection
 }
+
+var errAny = errors.New("it stands for every page")
 
 // maxLeeway bounds how long an expired token can go on to hold.
 const maxLeeway = 5 * time.Minute
@@ -60,9 +67,9 @@ func New(o Options) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{opts: o, parser: newParser(o), origin: http.NewCrossOriginProtection()}
-	for _, origin := range o.Origins {
-		if err := v.origin.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("origin %q: %v", origin, err)
+	for _, text := range o.Origins {
+		if err := origin.Check(text); err != nil || text == origin.Any {
+			return nil, fmt.Errorf("origin %q cannot be trusted with cookies: %v", text, cmp.Or(err, errAny))
 		}
 	}
 	return v, nil
@@ -83,6 +90,9 @@ func checkKeys(o Options) error {
 		names[k.Name] = true
 	}
 	if o.Anonymous != nil {
+		if o.Forward != nil {
+			return errors.New("anonymous: the application that is asked decides what requests without a token may do")
+		}
 		if err := o.Anonymous.Check(); err != nil {
 			return fmt.Errorf("anonymous: %w", err)
 		}

@@ -1,5 +1,6 @@
 // Package machine reads how busy this machine is, from /proc on Linux. On other
-// systems it knows only the program's own memory.
+// systems it knows only the program's own memory. [MemoryLimit] and [OpenFileLimit]
+// say how much this process can have.
 //
 // A [Gauge] remembers the last reading and belongs to one goroutine.
 package machine

@@ -31,10 +31,7 @@ func readProcess() (p Process) {
 	}
 	p.CPU = cpuTime()
 	p.Files = openFiles()
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
-		p.MaxFiles = limit.Cur
-	}
+	p.MaxFiles = openFileLimit()
 	return p
 }
 

@@ -24,6 +24,9 @@ type Document struct {
 	Published  *int   `json:"published,omitempty"`  // lines before it, which are kept
 	Duplicates int    `json:"duplicates,omitempty"` // of those: how many had been published before
 	LastID     string `json:"last_id,omitempty"`
+
+	RetryAfter time.Duration `json:"-"` // header Retry-After; 0: 1 s with status 503, none with others
+	Challenge  string        `json:"-"` // header WWW-Authenticate; "": none
 }
 
 func (d Document) Error() string { return d.Code + ": " + d.Detail }
@@ -50,8 +53,14 @@ func Write(w http.ResponseWriter, d Document) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	if d.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1")
+	if d.Status == http.StatusServiceUnavailable && d.RetryAfter == 0 {
+		d.RetryAfter = time.Second
+	}
+	if d.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((d.RetryAfter+time.Second-1)/time.Second)))
+	}
+	if d.Challenge != "" {
+		h.Set("WWW-Authenticate", d.Challenge)
 	}
 	w.WriteHeader(d.Status)
 	enc := json.NewEncoder(w)
