@@ -18,5 +18,7 @@
 // gets exactly what it missed, or a gap notice ([Gap]) says what is lost.
 // Publishing never waits for a reader.
 //
+// [Hub.EachReader] finds the streams that follow topics.
+//
 // All methods of a Hub may be called at once.
 package hub

@@ -67,10 +67,13 @@ func serve(t testing.TB, kind string, o hub.Options, handle func(*hub.Hub) http.
 		handler = withoutHijack(handler)
 	}
 	s.http = httptest.NewUnstartedServer(handler)
-	if kind == "http2" { // the client reads on for a stream that nobody reads, up to 4 MiB
+	switch kind {
+	case "http2": // the client reads on for a stream that nobody reads, up to 4 MiB
 		s.http.EnableHTTP2 = true
 		s.http.StartTLS()
-	} else {
+	case "tls":
+		s.http.StartTLS()
+	default:
 		s.http.Listener = smallBuffers{s.http.Listener, socketBuffer}
 		s.http.Start()
 		s.http.Client().Transport.(*http.Transport).DialContext = dialSmall

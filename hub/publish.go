@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
@@ -103,8 +104,14 @@ func (h *Hub) Check(m Message) error {
 	if err := sse.CheckType(m.Type); err != nil {
 		return fmt.Errorf("%w: %v", ErrType, err)
 	}
+	if strings.HasPrefix(m.Type, reservedType) {
+		return fmt.Errorf("%w: %q: types that begin with %s are the server's own", ErrType, m.Type, reservedType)
+	}
 	return nil
 }
+
+// reservedType begins the types of events that are not messages, such as GapEvent.
+const reservedType = "weir."
 
 // maxFields bounds ID, type, key and idempotency key of a message together, in bytes.
 const maxFields = 1024

@@ -19,6 +19,12 @@ type Subscription struct {
 	Form   Form       // the form on the wire
 	Policy Policy     // if the start cannot be honoured; 0: as the hub's options say
 	Slow   SlowPolicy // if the reader does not keep up; 0: as the hub's options say
+
+	// Replayed is told how many bytes a stream's reader reads from the log, at the start
+	// or when it is late, page by page: of each message the data and 64 more. Live
+	// messages do not count. It is called on any goroutine and must not block; nil
+	// for none. Follow and Poll do not call it.
+	Replayed func(bytes int64)
 }
 
 // A place is a subscription with its start looked up.
@@ -30,6 +36,7 @@ type place struct {
 	policy   Policy
 	slow     SlowPolicy
 	form     Form
+	replayed func(bytes int64)
 }
 
 // resolve checks sub and finds its place in the log.
@@ -44,7 +51,7 @@ func (h *Hub) resolve(sub Subscription) (place, error) {
 	if err != nil {
 		return place{}, fmt.Errorf("%w: %v", ErrPattern, err)
 	}
-	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.policy(sub.Topics[0])), slow: cmp.Or(sub.Slow, h.opts.Slow)}
+	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.policy(sub.Topics[0])), slow: cmp.Or(sub.Slow, h.opts.Slow), replayed: sub.Replayed}
 	return p, h.locate(&p, sub.From)
 }
 

@@ -63,7 +63,7 @@ func (h *Hub) follow(c *stream.Conn, p place) {
 	if p.gap != nil {
 		after = p.gap.After // as the reader has been told
 	}
-	join := fanout.Join{Selector: p.selector, Form: p.form, Framed: c.Framed(), After: after, Told: p.told, Policy: p.policy, Slow: p.slow}
+	join := fanout.Join{Selector: p.selector, Form: p.form, Framed: c.Framed(), After: after, Told: p.told, Policy: p.policy, Slow: p.slow, Replayed: p.replayed}
 	lc.Loop().Do(func() {
 		if t := h.table(lc.Loop()); t != nil {
 			t.Join(lc, join)
@@ -76,14 +76,15 @@ func (h *Hub) follow(c *stream.Conn, p place) {
 // format returns the stream format of a form.
 func format(f Form) stream.Format {
 	farewell := func(retry time.Duration) []byte { return fanout.Farewell(f, retry) }
+	notice := func(event string, data []byte) []byte { return fanout.Notice(f, event, data) }
 	switch f {
 	case Lines:
-		return stream.Format{ContentType: "application/x-ndjson", Beat: []byte("\n"), Farewell: farewell}
+		return stream.Format{ContentType: "application/x-ndjson", Beat: []byte("\n"), Farewell: farewell, Notice: notice}
 	case Text:
 		return stream.Format{ContentType: "text/plain; charset=utf-8"}
 	}
 	events := stream.EventStream
-	events.Farewell = farewell
+	events.Farewell, events.Notice = farewell, notice
 	events.Begin = func(o *stream.Options) []byte { // the blank line comes with Ready
 		if o.Retry == 0 {
 			return nil

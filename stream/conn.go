@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,28 +44,31 @@ const (
 	TooSlow     = loop.TooSlow     // the client took nothing for Options.UserTimeout
 	Shutdown    = loop.Shutdown    // the server is stopping
 	WriteFailed = loop.WriteFailed // the connection broke
+	Expired     = loop.Expired     // the client's right to the stream has ended
+	Revoked     = loop.Revoked     // that right was taken away
 	Panicked    = loop.Panicked    // a function of the program panicked
 )
 
-// A Conn is an open stream to one client.
+// A Conn is an open stream to one client. There may be very many: its fields leave
+// no gaps, and it fills a size class of Go's allocator, 320 bytes.
 type Conn struct {
 	io loop.Conn
 
 	// Set before the stream is open.
 	opener      *Opener
 	server      *http.Server
-	remote      netip.AddrPort
 	lastEventID string
 	rare        *rare // nil for most streams
+	guest       Guest // nil for none
+	id          uint64
+	addr        netip.Addr // with port, the client's address
+	port        uint16
 	framing     int8
 
-	state atomic.Uint32 // a State
-
-	claimed atomic.Bool // a hub writes to it
-
-	mu    sync.Mutex
-	watch *watch // guarded by mu; nil until somebody cares
-	why   Reason // guarded by mu
+	claimed bool          // guarded by mu; a hub writes to it
+	state   atomic.Uint32 // a State, and from bit 8 on the Reason why it is Closed
+	mu      sync.Mutex
+	watch   *watch // guarded by mu; nil until somebody cares
 }
 
 // rare holds what few streams have.
@@ -147,17 +151,30 @@ func (c *Conn) writeWhenRoom(p []byte) error {
 // End ends the stream: what was sent so far still goes out, then the response is
 // complete. The connection serves further requests where HTTP allows that. It
 // fails with [ErrClosed] if the stream has ended already.
-func (c *Conn) End() error {
-	if !c.state.CompareAndSwap(uint32(Established), uint32(Closing)) {
+func (c *Conn) End() error { return c.EndWith(Ended) }
+
+// EndWith is like End, for a reason of the caller's. With Expired and Revoked the
+// client gets no message of a hub that was not on its way yet, also if the stream
+// was ending already; with the other reasons it gets all published so far. It panics
+// if r is none of the reasons for an end.
+func (c *Conn) EndWith(r Reason) error {
+	if r == Open || r >= loop.Reasons {
+		panic("stream: EndWith needs a reason, not " + strconv.Itoa(int(r)))
+	}
+	first := c.leave()
+	c.io.End(r)
+	if !first {
 		return ErrClosed
 	}
-	c.io.End(Ended)
 	return nil
 }
 
+// leave refuses further writes. It reports whether the stream was established.
+func (c *Conn) leave() bool { return c.state.CompareAndSwap(uint32(Established), uint32(Closing)) }
+
 // Close ends the stream at once; what still waits is not sent.
 func (c *Conn) Close() {
-	c.state.CompareAndSwap(uint32(Established), uint32(Closing))
+	c.leave()
 	c.io.Close(Ended)
 }
 
@@ -173,17 +190,18 @@ func (c *Conn) Hold() {
 func (c *Conn) needsHandler() bool { return c.rare != nil && c.rare.pump != nil }
 
 // State returns where the stream is in its life.
-func (c *Conn) State() State { return State(c.state.Load()) }
+func (c *Conn) State() State { return State(c.state.Load() & 0xff) }
 
 // Reason returns why the stream was closed, or Open.
-func (c *Conn) Reason() Reason {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.why
-}
+func (c *Conn) Reason() Reason { return Reason(c.state.Load() >> 8) }
+
+// ID returns a number that no other stream of the engine has or had.
+func (c *Conn) ID() uint64 { return c.id }
 
 // RemoteAddr returns the client's address; it is not valid for a unix socket.
-func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+func (c *Conn) RemoteAddr() netip.AddrPort { return netip.AddrPortFrom(c.addr, c.port) }
+
+func (c *Conn) setRemote(a netip.AddrPort) { c.addr, c.port = a.Addr(), a.Port() }
 
 // LastEventID returns the ID of the last event that the client has seen, from the
 // Last-Event-ID header or, for clients that cannot set it, the query parameter
@@ -194,14 +212,21 @@ func (c *Conn) LastEventID() string { return c.lastEventID }
 func (c *Conn) Buffered() int { return int(c.io.Pending()) }
 
 // BytesSent returns how many bytes were sent, counting framing but not the
-// response head. Live messages of a hub are counted in when the stream is closed.
+// response head. Live messages of a hub are counted in at the latest when the
+// stream is closed.
 func (c *Conn) BytesSent() int64 { return c.io.Sent() }
 
 // Engine returns the engine's side of the stream, for package hub.
 func (c *Conn) Engine() *loop.Conn { return &c.io }
 
 // Claim reports true to the first caller: one source can feed a stream. For package hub.
-func (c *Conn) Claim() bool { return !c.claimed.Swap(true) }
+func (c *Conn) Claim() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.claimed
+	c.claimed = true
+	return first
+}
 
 // Framed reports whether the bytes of the stream are HTTP/1.1 chunks that the
 // writer makes, for package hub.

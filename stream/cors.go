@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/weirstream/weir/internal/origin"
 )
 
 // Preflight sets the CORS headers that the options ask for and answers a
@@ -12,43 +14,55 @@ import (
 //
 // Source: WHATWG Fetch, "CORS protocol".
 func (op *Opener) Preflight(w http.ResponseWriter, r *http.Request, methods ...string) bool {
-	h, origin := w.Header(), r.Header.Get("Origin")
-	allowed := op.opts.allowOrigin(origin)
-	if len(op.opts.AllowOrigins) > 0 {
-		h.Add("Vary", "Origin")
-	}
-	if allowed != "" {
-		h.Set("Access-Control-Allow-Origin", allowed)
-		if op.opts.AllowCredentials {
-			h.Set("Access-Control-Allow-Credentials", "true")
-		}
-	}
+	allowed := op.allow(w.Header(), r)
 	if r.Method != http.MethodOptions {
 		return false
 	}
 	if len(methods) == 0 {
 		methods = streamMethods
 	}
-	list := strings.Join(methods, ", ")
-	if allowed != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+	h, list := w.Header(), strings.Join(methods, ", ")
+	if allowed && r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", list)
 		h.Set("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID")
-		h.Set("Access-Control-Max-Age", "7200")
+		h.Set("Access-Control-Max-Age", "7200") // seconds; no browser keeps it for longer than a day, Chromium for no more than this
 	}
 	h.Set("Allow", list+", OPTIONS")
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
-// allowOrigin returns what Access-Control-Allow-Origin should say, or "".
-func (o *Options) allowOrigin(origin string) string {
+// allow sets the headers that every answer has, and reports whether the page that
+// asks may read it.
+func (op *Opener) allow(h http.Header, r *http.Request) bool {
+	if len(op.opts.AllowOrigins) == 0 {
+		return false
+	}
+	h.Add("Vary", "Origin")
+	if r.Method == http.MethodOptions {
+		h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+	}
+	allowed := op.opts.allowOrigin(r.Header.Get("Origin"))
+	if allowed == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", allowed)
+	if op.opts.AllowCredentials {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+	return true
+}
+
+// allowOrigin returns what Access-Control-Allow-Origin should say, or "". With
+// credentials that is never "*": validate refuses it, and here it matches nothing.
+func (o *Options) allowOrigin(asked string) string {
 	switch {
-	case origin == "":
+	case asked == "":
 		return ""
-	case slices.Contains(o.AllowOrigins, origin):
-		return origin
-	case slices.Contains(o.AllowOrigins, "*"):
-		return "*"
+	case !o.AllowCredentials && slices.Contains(o.AllowOrigins, origin.Any):
+		return origin.Any
+	case origin.Match(o.AllowOrigins, asked):
+		return asked
 	}
 	return ""
 }

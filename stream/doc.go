@@ -17,6 +17,11 @@
 // those that write blocks: what does not fit into the send buffer is refused
 // with [ErrFull], whole, so nothing is lost without being told.
 //
+// [Options.Admit] decides who gets a stream, and its [Guest] learns at once when the
+// stream is closed. [Engine.Each] finds streams, [Conn.EndWith] ends them for a
+// reason, and a [Notice] tells the reader before. [Refuse] is for browsers that
+// should come back later.
+//
 // [Run] serves until a signal and then lets the streams end. For a server of the
 // program's own there is [Stop]; http.Server.Shutdown ends the streams as well, but
 // does not wait for them.

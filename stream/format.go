@@ -20,6 +20,9 @@ type Format struct {
 	// Farewell returns what to send before a stop of the server, where retry says
 	// when the reader should come back. It may be nil.
 	Farewell func(retry time.Duration) []byte
+	// Notice returns an event of the server's own: see [Notice]. data is JSON on one
+	// line. If nil, the format has no notices, and they are left out.
+	Notice func(event string, data []byte) []byte
 	// Comment returns text as something that readers ignore. If nil, the format
 	// has no comments.
 	Comment func(text string) []byte
@@ -33,6 +36,7 @@ var EventStream = Format{
 	Farewell: func(retry time.Duration) []byte {
 		return append(sse.AppendRetry(nil, retry), '\n')
 	},
+	Notice:  noticeEvent,
 	Comment: func(text string) []byte { return sse.AppendComment(nil, text) },
 }
 

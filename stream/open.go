@@ -52,12 +52,18 @@ func NewOpener(o Options, f Format) (*Opener, error) {
 // a request whose context ends with the stream. If no stream can be opened the
 // request has been answered and fn is not called.
 func (op *Opener) Serve(w http.ResponseWriter, r *http.Request, first []byte, fn func(c *Conn, r *http.Request)) {
-	c, err := op.open(w, r, first)
+	if op.head(w, r) {
+		return
+	}
+	guest, err := op.admit(w, r)
+	if err != nil {
+		return // Admit has answered
+	}
+	c, err := op.open(w, r, first, guest)
 	switch {
 	case errors.Is(err, ErrClosed): // the client has gone while the stream was opened
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-	case c == nil: // HEAD
 	case !c.needsHandler():
 		c.protect(func() { fn(c, c.request(r)) })
 	default: // the pump needs this goroutine, so fn gets one; the stream's end ends its context
@@ -67,31 +73,57 @@ func (op *Opener) Serve(w http.ResponseWriter, r *http.Request, first []byte, fn
 }
 
 // Open opens a stream for a handler that is not made by SSE or Chunked. Its last
-// act must be to call [Conn.Hold]. For a HEAD request the Conn is nil.
+// act must be to call [Conn.Hold]. For a HEAD request the Conn is nil. An error of
+// Options.Admit is returned as it is; then the request has been answered.
 func (op *Opener) Open(w http.ResponseWriter, r *http.Request, first []byte) (*Conn, error) {
-	return op.open(w, r, first)
-}
-
-func (op *Opener) open(w http.ResponseWriter, r *http.Request, first []byte) (*Conn, error) {
-	op.setHeaders(w.Header(), r)
-	if r.Method == http.MethodHead {
-		w.WriteHeader(http.StatusOK)
+	if op.head(w, r) {
 		return nil, nil
 	}
+	guest, err := op.admit(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return op.open(w, r, first, guest)
+}
+
+// head answers a HEAD request, in which case it returns true.
+func (op *Opener) head(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodHead {
+		return false
+	}
+	op.setHeaders(w.Header(), r)
+	w.WriteHeader(http.StatusOK)
+	return true
+}
+
+func (op *Opener) admit(w http.ResponseWriter, r *http.Request) (Guest, error) {
+	if op.opts.Admit == nil {
+		return nil, nil
+	}
+	return op.opts.Admit(w, r)
+}
+
+// open makes the stream of an admitted guest. If there will be none the guest has left.
+func (op *Opener) open(w http.ResponseWriter, r *http.Request, first []byte, guest Guest) (*Conn, error) {
+	c := &Conn{opener: op, framing: plain, guest: guest, id: op.opts.Engine.ids.Add(1)}
+	begun := false
+	defer func() { // also if a function of the program panics
+		if !begun {
+			c.sayLeft()
+		}
+	}()
+	op.setHeaders(w.Header(), r)
 	if op.format.Begin != nil {
 		first = append(append([]byte(nil), op.format.Begin(&op.opts)...), first...)
 	}
-	c := &Conn{opener: op, framing: plain}
 	c.lastEventID = lastEventID(r)
 	c.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
 	from := op.opts.Engine.home(c.server)
 	if err := c.begin(w, r, first); err != nil {
-		return c, err
+		return nil, err
 	}
-	if op.opts.Opened != nil {
-		op.opts.Opened(c, r)
-	}
-	c.join(from)
+	begun = true
+	c.join(from, r)
 	return c, nil
 }
 
@@ -105,6 +137,8 @@ func (c *Conn) begin(w http.ResponseWriter, r *http.Request, first []byte) error
 	return c.keepHandler(w, r, first)
 }
 
+const noCache = "no-cache, no-store, no-transform"
+
 // setHeaders adds what streams need to what the program has set.
 func (op *Opener) setHeaders(h http.Header, r *http.Request) {
 	set := func(name, value string) {
@@ -113,8 +147,10 @@ func (op *Opener) setHeaders(h http.Header, r *http.Request) {
 		}
 	}
 	set("Content-Type", op.format.ContentType)
-	set("Cache-Control", "no-cache, no-store, no-transform")
-	set("X-Accel-Buffering", "no")
+	set("Cache-Control", noCache)
+	if !op.opts.ProxyBuffering {
+		set("X-Accel-Buffering", "no")
+	}
 	set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept")
 	if r.ProtoMajor == 1 {
@@ -133,12 +169,24 @@ func (c *Conn) start(fd int, sock loop.Socket, keep bool) {
 	c.io.Init(op.opts.Engine.loops.Pick(), &op.framed[c.framing], c, fd, sock, op.maxAge(), keep)
 }
 
-// join adds the stream to its loop.
-func (c *Conn) join(from *home) {
-	c.io.Add()
-	if from.down.Load() {
-		c.io.End(loop.Shutdown)
+// join tells the program of the stream and adds it to its loop, whatever the program
+// does: what has begun must be closed by its loop.
+func (c *Conn) join(from *home, r *http.Request) {
+	told := false
+	defer func() {
+		c.io.Add()
+		if !told { // Opened has panicked
+			c.leave()
+			c.io.Close(loop.Panicked)
+		}
+		if from.down.Load() {
+			c.io.End(loop.Shutdown)
+		}
+	}()
+	if opened := c.opener.opts.Opened; opened != nil {
+		opened(c, r)
 	}
+	told = true
 }
 
 // keepHandler opens the stream on top of w. The handler's goroutine writes it out.
@@ -164,7 +212,7 @@ func (c *Conn) keepHandler(w http.ResponseWriter, r *http.Request, first []byte)
 		return fmt.Errorf("%w: %v", ErrClosed, err)
 	}
 	if addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr); err == nil {
-		c.remote = addr.AddrPort()
+		c.setRemote(addr.AddrPort())
 	}
 	c.startPipe(r.Context(), write)
 	return nil

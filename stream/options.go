@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/loop"
+	"github.com/weirstream/weir/internal/origin"
 )
 
 // Options configure streams. The zero value is ready; -1 switches a duration off
@@ -27,12 +28,17 @@ type Options struct {
 	// for so long. 0: 60 s.
 	UserTimeout time.Duration
 
+	// ProxyBuffering leaves out the header X-Accel-Buffering: no, which keeps nginx and
+	// others from collecting what a stream sends.
+	ProxyBuffering bool
+
 	// Linger is how long an ended stream may take to send what was sent to it before
 	// the end. 0: 5 s.
 	Linger time.Duration
 
 	// AllowOrigins lists origins that browsers may read the stream from, for
-	// example "https://app.example.org"; "*" allows any, without credentials.
+	// example "https://app.example.org", "https://*.example.org" for all hosts below, or
+	// "http://localhost:*" for all ports; "*" allows any, without credentials.
 	AllowOrigins []string
 	// AllowCredentials lets the listed origins send cookies. It cannot be combined with "*".
 	AllowCredentials bool
@@ -42,6 +48,12 @@ type Options struct {
 	// gets the stream, and others get 406.
 	Otherwise http.Handler
 
+	// Admit is asked before a stream is opened, not for HEAD requests. The Guest that
+	// it returns, which may be nil, belongs to the stream: from here on it is told
+	// when it has left, also if the stream cannot be opened after all. If Admit
+	// returns an error it has answered the request, and there is no stream. A nil
+	// Admit admits all.
+	Admit func(w http.ResponseWriter, r *http.Request) (Guest, error)
 	// Opened is called with every stream that opens, before its handler, and the
 	// request. If it keeps the request, that lives as long. It may be nil.
 	Opened func(c *Conn, r *http.Request)
@@ -58,8 +70,9 @@ type Options struct {
 // while it carries no streams.
 type Engine struct {
 	loops  *loop.Engine
-	window atomic.Int64 // over which readers are told to come back after a shutdown
-	parked parked       // connections of ended streams
+	ids    atomic.Uint64 // of streams; the last one given
+	window atomic.Int64  // over which readers are told to come back after a shutdown
+	parked parked        // connections of ended streams
 }
 
 // NewEngine returns an engine of n loops, or of GOMAXPROCS if n is 0.
@@ -73,6 +86,24 @@ var defaultEngine = NewEngine(0)
 
 // Len returns how many streams are open.
 func (e *Engine) Len() int { return e.loops.Len() }
+
+// Sockets returns how many of them have a connection of their own, taken from
+// net/http. The others, HTTP/2 in the first place, share connections that net/http
+// keeps.
+func (e *Engine) Sockets() int { return e.loops.Sockets() }
+
+// Each calls fn for every open stream, also those that are ending. It runs on the
+// loops, several calls at once, and must not block. Each returns when all are done;
+// streams that fn has ended as Expired or Revoked then get nothing more that is
+// published. Streams that open meanwhile, from [Options.Admit] to the end of
+// [Options.Opened], are left out. Do not call it from fn or from [Guest.Left].
+func (e *Engine) Each(fn func(c *Conn)) {
+	e.loops.Each(func(lc *loop.Conn) {
+		if c, ok := lc.Owner().(*Conn); ok {
+			fn(c)
+		}
+	})
+}
 
 // Closed returns how many streams have been closed for reason r.
 func (e *Engine) Closed(r Reason) int64 { return e.loops.Closed(r) }
@@ -123,9 +154,12 @@ func (o *Options) validate() error {
 	if o.Buffer < 1024 {
 		return fmt.Errorf("stream: Buffer is %d bytes, at least 1024", o.Buffer)
 	}
-	for _, origin := range o.AllowOrigins {
-		if origin == "*" && o.AllowCredentials {
-			return fmt.Errorf("stream: AllowCredentials with the origin %q: list the origins instead", origin)
+	for _, text := range o.AllowOrigins {
+		if err := origin.Check(text); err != nil {
+			return fmt.Errorf("stream: AllowOrigins: %w", err)
+		}
+		if text == origin.Any && o.AllowCredentials {
+			return fmt.Errorf("stream: AllowCredentials with the origin %q: list the origins instead", text)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/handover"
 	"github.com/weirstream/weir/internal/loop"
+	"github.com/weirstream/weir/internal/proxy"
 )
 
 // Reuse keeps the connection of an ended stream for the client's next request,
@@ -17,6 +18,7 @@ func (c *Conn) Reuse(fd int) {
 	if err != nil {
 		return
 	}
+	nc = proxy.WithClient(nc, c.RemoteAddr())
 	var unread []byte
 	if c.rare != nil {
 		unread = c.rare.unread

@@ -95,10 +95,10 @@ func forgetServer(key serverKey) {
 // endServer ends the streams that came from srv, and returns how many there are.
 func (e *Engine) endServer(srv *http.Server) int {
 	var open atomic.Int64 // the loops run at once
-	e.loops.Each(func(lc *loop.Conn) {
-		if c, ok := lc.Owner().(*Conn); ok && c.server == srv {
+	e.Each(func(c *Conn) {
+		if c.server == srv {
 			open.Add(1)
-			lc.End(loop.Shutdown)
+			c.io.End(loop.Shutdown)
 		}
 	})
 	e.parked.close(srv)

@@ -101,6 +101,15 @@ func TestResponseHead(t *testing.T) {
 	})
 }
 
+func TestProxiesMayBeLetBuffer(t *testing.T) {
+	engines(t, func(t *testing.T, s *server) {
+		s.serve(s.options(stream.Options{ProxyBuffering: true}).SSE(func(*stream.Conn, *http.Request) {}))
+		if got := s.get(t).Header.Values("X-Accel-Buffering"); len(got) > 0 {
+			t.Errorf("X-Accel-Buffering is %q, want none", got)
+		}
+	})
+}
+
 func TestCloseReasonWhenClientGoes(t *testing.T) {
 	engines(t, func(t *testing.T, s *server) {
 		reason := make(chan stream.Reason, 1)

@@ -38,7 +38,7 @@ func (c *Conn) takeOver(w http.ResponseWriter, r *http.Request, first []byte) (b
 		return true, fmt.Errorf("%w: %v", ErrClosed, err)
 	}
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		c.remote = tcp.AddrPort()
+		c.setRemote(tcp.AddrPort())
 	}
 	if fd, err := c.detach(nc); err == nil {
 		c.start(fd, nil, keep)

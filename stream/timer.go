@@ -30,7 +30,7 @@ func (c *Conn) After(d time.Duration, fn func()) *Timer {
 func (c *Conn) startTimer(t *Timer, d time.Duration) *Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.why != Open {
+	if c.State() == Closed {
 		return t
 	}
 	w := c.watching()

@@ -30,11 +30,20 @@ type watch struct {
 func (c *Conn) watching() *watch {
 	if c.watch == nil {
 		c.watch = &watch{done: make(chan struct{})}
-		if c.why != Open {
-			close(c.watch.done)
+		if c.State() == Closed {
+			c.watch.end()
 		}
 	}
 	return c.watch
+}
+
+// end closes done, once. The stream's mu is held.
+func (w *watch) end() {
+	select {
+	case <-w.done:
+	default:
+		close(w.done)
+	}
 }
 
 // Done returns a channel that is closed when the stream is.
@@ -49,7 +58,7 @@ func (c *Conn) Done() <-chan struct{} {
 func (c *Conn) OnClose(fn func(Reason)) {
 	c.mu.Lock()
 	w := c.watching()
-	if c.why != Open {
+	if c.State() == Closed {
 		c.mu.Unlock()
 		c.call(func() { fn(c.Reason()) })
 		return
@@ -122,7 +131,7 @@ func (c *Conn) protect(fn func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.opener.opts.Log.Error("stream: function panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.state.CompareAndSwap(uint32(Established), uint32(Closing))
+			c.leave()
 			c.io.Close(loop.Panicked)
 		}
 	}()
@@ -131,15 +140,15 @@ func (c *Conn) protect(fn func()) {
 
 // Closed implements [loop.Owner].
 func (c *Conn) Closed(r Reason) {
-	c.mu.Lock()
-	c.why = r
-	c.state.Store(uint32(Closed))
+	c.state.Store(uint32(Closed) | uint32(r)<<8)
+	c.sayLeft()
+	c.mu.Lock() // from here on whoever holds it sees what was just stored
 	w := c.watch
 	if w == nil {
 		c.mu.Unlock()
 		return
 	}
-	close(w.done)
+	w.end() // somebody may have begun to watch just now
 	for t := range w.timers {
 		t.timer.Stop()
 	}
@@ -172,7 +181,7 @@ func (c *Conn) Drained() {
 
 // Farewell implements [loop.Owner].
 func (c *Conn) Farewell(r Reason) []byte {
-	c.state.CompareAndSwap(uint32(Established), uint32(Closing))
+	c.leave()
 	farewell := c.opener.format.Farewell
 	if farewell == nil || r != Shutdown {
 		return nil

@@ -117,6 +117,10 @@ func (t *table) checkAccess() (errs []error) {
 		conflict([]string{"access.anonymous-publish", "access.anonymous-subscribe"},
 			"anybody may do anything while no key says who is who: set access.secret-file, access.api-keys-file, or another source of keys")
 	}
+	if a.Forward.URL != "" && len(a.Publish)+len(a.Subscribe) > 0 {
+		conflict([]string{"access.forward-url", "access.anonymous-publish", "access.anonymous-subscribe"},
+			"the application of access.forward-url is asked about everybody, so it decides what anybody may do: leave out access.anonymous-publish and access.anonymous-subscribe")
+	}
 	if a.Secret != "" && a.SecretFile != "" {
 		conflict([]string{"access.secret", "access.secret-file"}, "access.secret and access.secret-file are both set: want one")
 	}

@@ -36,8 +36,8 @@ func TestWrongValuesNameSettingValueAndLimit(t *testing.T) {
 		{variable("WEIR_OPEN", "maybe"), `WEIR_OPEN: "maybe" is neither true nor false`},
 		{flags("hub.policy", "dif"), `--hub.policy: "dif" is not one of all, diff, reset; did you mean "diff"?`},
 		{flags("hub.slow", "whatever"), `--hub.slow: "whatever" is not one of catch-up, latest, close`},
-		{flags("cors.origins", "https://a.example/"), `--cors.origins: "https://a.example/" is not an origin: write scheme, host and port only, as in https://example.com`},
-		{flags("cors.origins", "a.example"), `--cors.origins: "a.example" is not an origin: write scheme, host and port only, as in https://example.com`},
+		{flags("cors.origins", "https://a.example/"), `--cors.origins: "https://a.example/" is not an origin: write scheme, host and port only, as in https://example.com or http://localhost:3000, without a path, a slash at the end or a user name`},
+		{flags("cors.origins", "a.example"), `--cors.origins: "a.example" is not an origin: write scheme, host and port only, as in https://example.com or http://localhost:3000`},
 	} {
 		refuses(t, c.in, c.want)
 	}

@@ -12,6 +12,9 @@ import (
 const (
 	FileVariable   = "WEIR_CONFIG" // path of the settings file
 	ServerVariable = "WEIR_SERVER" // server that pub and sub talk to
+
+	TokenVariable     = "WEIR_TOKEN"      // token or API key that they send
+	TokenFileVariable = "WEIR_TOKEN_FILE" // file that holds it
 )
 
 // Input is what the user gave.
@@ -176,7 +179,7 @@ func (t *table) values() []Value {
 }
 
 func (t *table) unknownVariables(env map[string]string) (warnings []string) {
-	known := []string{FileVariable, ServerVariable}
+	known := []string{FileVariable, ServerVariable, TokenVariable, TokenFileVariable}
 	for _, r := range t.rows {
 		if !r.FileOnly {
 			known = append(known, r.Variable())

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/weirstream/weir/internal/origin"
 )
 
 // A Row describes one setting.
@@ -226,11 +228,11 @@ func (t *table) list(p *[]string, name, help string, check func(string) error) {
 }
 
 func (t *table) origins(p *[]string, name, help string) {
-	t.list(p, name, help, checkOrigin)
+	t.list(p, name, help, origin.Check)
 }
 
 // taken are paths, each with a slash at its end, that the server has other uses for.
-var taken = []string{"/v1/topics/", "/v1/events/", "/v1/tickets/", "/v1/connections/", "/.well-known/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
+var taken = []string{"/v1/topics/", "/v1/events/", "/v1/tickets/", "/v1/connections/", "/.well-known/", "/openapi.yaml/", "/reload/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
 
 // checkPrefix accepts "", and the beginning of paths that are free.
 func checkPrefix(text string) error {
@@ -249,12 +251,3 @@ func checkPrefix(text string) error {
 }
 
 var plainPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/$`)
-
-// checkOrigin accepts what a browser sends in the header Origin, and "*".
-func checkOrigin(text string) error {
-	scheme, host, found := strings.Cut(text, "://")
-	if text == "*" || found && scheme != "" && host != "" && !strings.ContainsAny(host, "/?#@*") {
-		return nil
-	}
-	return fmt.Errorf("%q is not an origin: write scheme, host and port only, as in https://example.com", text)
-}

@@ -87,7 +87,7 @@ func (t *table) declare(s *Settings) {
 
 	t.group("cors", "Pages of other origins", "")
 	t.origins(&s.CORS.Origins, "cors.origins",
-		"origins whose pages may read and publish, such as https://example.com; * allows any")
+		"origins whose pages may read and publish, such as https://example.com, https://*.example.com or http://localhost:*; * allows any")
 	t.flag(&s.CORS.Credentials, "cors.credentials", false,
 		"let those pages send cookies; not together with *")
 

@@ -47,7 +47,7 @@ func (x *fetcher) get(f *fetch) {
 // run ends when the queue is empty.
 func (x *fetcher) run() {
 	for f := x.next(); f != nil; f = x.next() {
-		f.page, _, f.err = f.query.run(f.read)
+		f.page, _, f.err = f.query.run(f.reader.metered(f.read))
 		f.reader.conn.Loop().Do(f.arrived)
 	}
 }
@@ -85,6 +85,27 @@ type query struct {
 	selector    *eventlog.Selector
 	after, upTo uint64
 	newest      bool // only the newest message of each topic and key
+}
+
+// messageCost is what a message counts for besides its data, in bytes.
+const messageCost = 64
+
+// metered returns read with what it brings counted as replayed, page by page.
+func (r *reader) metered(read readFunc) readFunc {
+	if r.replayed == nil {
+		return read
+	}
+	return func(sel *eventlog.Selector, after, upTo uint64, lim eventlog.Limit) (eventlog.Page, bool, error) {
+		page, ok, err := read(sel, after, upTo, lim)
+		n := int64(messageCost * len(page.Entries))
+		for _, e := range page.Entries {
+			n += int64(len(e.Data))
+		}
+		if n > 0 {
+			r.replayed(n)
+		}
+		return page, ok, err
+	}
 }
 
 func (q query) run(read readFunc) (page eventlog.Page, ok bool, err error) {

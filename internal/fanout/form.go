@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -156,6 +157,19 @@ func (enc *Encoder) Ready(f Form, after uint64) []byte {
 		return nil
 	}
 	return mustEvent(sse.Event{ID: id})
+}
+
+// Notice returns what a stream says of itself, beside its messages and without an ID:
+// an event, or a line with one field, named like the event without "weir.". data is
+// JSON on one line. Text cannot tell it from a message, and has none.
+func Notice(f Form, event string, data []byte) []byte {
+	switch f {
+	case Lines:
+		return jsonLine(map[string]json.RawMessage{strings.TrimPrefix(event, "weir."): data})
+	case Text:
+		return nil
+	}
+	return mustEvent(sse.Event{Type: event, Data: data})
 }
 
 // Farewell returns what tells a reader to come back after retry.

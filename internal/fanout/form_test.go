@@ -58,6 +58,10 @@ func TestNoticesMatchGoldenFiles(t *testing.T) {
 	for name, encode := range map[string]func(f fanout.Form) []byte{
 		"ready":    func(f fanout.Form) []byte { return enc.Ready(f, 11) },
 		"farewell": func(f fanout.Form) []byte { return fanout.Farewell(f, 2345678*time.Microsecond) },
+		"notice": func(f fanout.Form) []byte {
+			return fanout.Notice(f, "weir.expiring", []byte(`{"expires":"2026-11-21T15:04:05Z","seconds":30,"note":"<&>"}`))
+		},
+		"notice_of_a_program": func(f fanout.Form) []byte { return fanout.Notice(f, "a.\"b\"", []byte(`[]`)) },
 		"gap": func(f fanout.Form) []byte {
 			return enc.Gap(f, enc.NewGap(fanout.ReasonExpired, "abcdefgh-3", fanout.Diff, kept, 11))
 		},

@@ -103,7 +103,7 @@ func (g *group) cut(r *reader, entries []*eventlog.Entry, wrote int, err error) 
 			start = t.ends[i-1]
 		}
 	}
-	r.bytes += int64(wrote)
+	r.conn.CountShared(int64(wrote))
 	if wrote == start { // nothing of frame i went out
 		t.count(i, start)
 		r.leave(entries[i].Seq - 1)
@@ -132,5 +132,5 @@ func (g *group) remove(r *reader) {
 	g.live[last] = member{}
 	g.live = g.live[:last]
 	r.index = -1
-	r.bytes += g.bytes - r.joined
+	r.conn.CountShared(g.bytes - r.joined)
 }

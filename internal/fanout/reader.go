@@ -17,7 +17,6 @@ type reader struct {
 	cursor uint64 // has everything up to here; not kept while live
 	told   uint64 // losses up to here have been told
 	joined int64  // group.bytes when it became live
-	bytes  int64  // shared bytes written before that
 	index  int32  // in group.live; -1 while behind
 	policy Policy
 	slow   Slow
@@ -25,6 +24,8 @@ type reader struct {
 
 	waiting bool   // for a page that is being fetched
 	fetched *fetch // that page, when it has come
+
+	replayed func(bytes int64) // Join.Replayed
 }
 
 // leave takes the reader out of the live ones; it has everything up to cursor.
@@ -77,7 +78,7 @@ func (r *reader) next(c *loop.Conn) (page eventlog.Page, ok bool) {
 	default:
 		t := r.group.table
 		q := query{r.group.selector, r.cursor, t.pos, r.slow == Latest && r.lagged}
-		if page, ok, err = q.run(t.readNow); !ok && err == nil {
+		if page, ok, err = q.run(r.metered(t.readNow)); !ok && err == nil {
 			r.waiting = true
 			t.fetcher.get(&fetch{reader: r, query: q})
 			return page, false
@@ -181,9 +182,9 @@ func (r *reader) Closed() {
 }
 
 // Shared implements [loop.Source].
-func (r *reader) Shared() (last time.Duration, bytes int64) {
+func (r *reader) Shared() time.Duration {
 	if r.index < 0 {
-		return 0, r.bytes
+		return 0
 	}
-	return r.group.last, r.bytes + r.group.bytes - r.joined
+	return r.group.last
 }

@@ -225,7 +225,7 @@ func (t *Table) Join(c *loop.Conn, j Join) {
 	t.catchUp(j.After)
 	g := t.group(groupKey{j.Selector.String(), j.Form, j.Framed}, j)
 	g.readers++
-	r := &reader{conn: c, group: g, cursor: j.After, told: j.Told, index: -1, policy: j.Policy, slow: j.Slow}
+	r := &reader{conn: c, group: g, cursor: j.After, told: j.Told, index: -1, policy: j.Policy, slow: j.Slow, replayed: j.Replayed}
 	t.behind.Add(1)
 	c.SetSource(r)
 	if !c.Stalled() && c.Pending() == 0 { // else first things first: Refill will do it
@@ -242,6 +242,11 @@ type Join struct {
 	Told     uint64 // losses up to here are known to the reader
 	Policy   Policy
 	Slow     Slow
+
+	// Replayed is told how many bytes were read from the log for the reader, page by
+	// page: of each message its data and 64 more. Live messages do not count. It is
+	// called on any goroutine and must not block; nil for none.
+	Replayed func(bytes int64)
 }
 
 type groupKey struct {
@@ -288,11 +293,19 @@ func (t *Table) readNow(sel *eventlog.Selector, after, upTo uint64, lim eventlog
 
 func (t *Table) now() time.Duration { return t.loop.Now() }
 
-// End ends every reader's stream, because the log is closing. On the loop.
-func (t *Table) End() {
+// Loop returns the table's loop. Any goroutine.
+func (t *Table) Loop() *loop.Loop { return t.loop }
+
+// Each calls fn for every reader, with what it follows. On the loop.
+func (t *Table) Each(fn func(c *loop.Conn, sel *eventlog.Selector)) {
 	t.loop.EachConn(func(c *loop.Conn) {
 		if r, ok := c.Source().(*reader); ok && r.group.table == t {
-			c.End(loop.Shutdown)
+			fn(c, r.group.selector)
 		}
 	})
+}
+
+// End ends every reader's stream, because the log is closing. On the loop.
+func (t *Table) End() {
+	t.Each(func(c *loop.Conn, _ *eventlog.Selector) { c.End(loop.Shutdown) })
 }

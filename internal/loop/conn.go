@@ -18,14 +18,20 @@ const (
 	TooSlow            // the client did not read for too long
 	Shutdown           // the server is stopping
 	WriteFailed        // the connection broke
+	Expired            // the client's right to the stream has ended
+	Revoked            // that right was taken away
 	Panicked           // a callback of the stream panicked
 
 	Reasons // how many there are, with Open
 )
 
-var reasonNames = [...]string{"open", "ended", "client gone", "maximum age", "too slow", "shutdown", "write failed", "callback panicked"}
+var reasonNames = [...]string{"open", "ended", "client gone", "maximum age", "too slow", "shutdown", "write failed",
+	"access expired", "access revoked", "callback panicked"}
 
 func (r Reason) String() string { return reasonNames[r] }
+
+// barred reports whether the client may have nothing more.
+func (r Reason) barred() bool { return r == Expired || r == Revoked }
 
 // A Socket takes bytes without blocking.
 type Socket interface {
@@ -40,15 +46,16 @@ type Socket interface {
 // An Owner is told about its connection. Its methods run on the loop and must
 // not block.
 type Owner interface {
-	// Closed is called once, last.
+	// Closed is called once, last. The socket is closed only after it, so that what
+	// it frees is free before the client can come back.
 	Closed(r Reason)
 	// Drained is called when there is room again after Post refused a frame.
 	Drained()
 	// Farewell is called when the stream begins to end for reason r. It returns a
 	// frame to send last, or nil.
 	Farewell(r Reason) []byte
-	// Reuse is called in its own goroutine, after Closed(Ended), with the descriptor
-	// of a connection that was to be kept. It owns fd.
+	// Reuse is called in its own goroutine, after Closed for Ended or Expired, with the
+	// descriptor of a connection that was to be kept. It owns fd.
 	Reuse(fd int)
 }
 
@@ -61,10 +68,11 @@ type Source interface {
 	// Stalled tells that the connection is full: nothing may be written past its
 	// queue until Refill is called.
 	Stalled()
-	// Closed tells that the connection is gone.
+	// Closed tells that the connection is gone, or wants no more from its source. It
+	// is the last call.
 	Closed()
-	// Shared returns what has been written past the queue: when last, and how much in all.
-	Shared() (last time.Duration, bytes int64)
+	// Shared returns when something was last written past the queue.
+	Shared() time.Duration
 }
 
 // A Config holds what the connections of one kind have in common.
@@ -76,7 +84,8 @@ type Config struct {
 	Linger    time.Duration // how long an ended stream may take to send its rest
 }
 
-// A Conn is one connection of a loop. Make it with [Conn.Init], then Add it.
+// A Conn is one connection of a loop. Make it with [Conn.Init], then Add it. In
+// between it may be written to and ended already, which adds it.
 type Conn struct {
 	loop  *Loop
 	cfg   *Config
@@ -84,7 +93,7 @@ type Conn struct {
 
 	// Any goroutine.
 	pending atomic.Int64 // bytes posted and not yet written
-	sent    atomic.Int64 // bytes written from the queue
+	sent    atomic.Int64 // bytes written, as far as they have been counted
 	refused atomic.Bool  // Post refused a frame since the queue was last low
 	closing atomic.Bool  // End or Close was called
 
@@ -94,6 +103,7 @@ type Conn struct {
 	fd        int32
 	guard     int32 // a descriptor watched for the client's end only; 0: none
 	slot, gen int32
+	added     bool // the loop has it
 	keep      bool // Reuse the descriptor after a clean end
 	stalled   bool // the socket is full; an event will tell when it is not
 	queued    bool // is in loop.ready
@@ -111,11 +121,21 @@ type Conn struct {
 }
 
 // Init prepares c. Exactly one of fd (0 or more) and sock is given. maxAge is 0
-// for no limit. keep asks for Owner.Reuse when the stream has ended cleanly.
+// for no limit. keep asks for Owner.Reuse when the stream has ended cleanly. From
+// now on the engine counts c, so it must be added.
 func (c *Conn) Init(l *Loop, cfg *Config, owner Owner, fd int, sock Socket, maxAge time.Duration, keep bool) {
 	c.loop, c.cfg, c.owner, c.keep = l, cfg, owner, keep
 	c.fd, c.sock, c.expires = int32(fd), sock, maxAge
 	c.timer.Owner = c
+	l.load.Add(1)
+	c.countSocket(1)
+}
+
+// countSocket adds n to the count of sockets, unless the one below c is net/http's.
+func (c *Conn) countSocket(n int64) {
+	if _, pipe := c.sock.(*Pipe); !pipe {
+		c.loop.sockets.Add(n)
+	}
 }
 
 // Guard has a connection that is not a descriptor itself closed when the client of
@@ -123,10 +143,7 @@ func (c *Conn) Init(l *Loop, cfg *Config, owner Owner, fd int, sock Socket, maxA
 func (c *Conn) Guard(fd int) { c.guard = int32(fd) }
 
 // Add hands the connection to its loop.
-func (c *Conn) Add() {
-	c.loop.load.Add(1)
-	c.loop.post(letter{kind: letterAdd, conn: c})
-}
+func (c *Conn) Add() { c.loop.post(letter{kind: letterAdd, conn: c}) }
 
 // Loop returns the loop that owns c.
 func (c *Conn) Loop() *Loop { return c.loop }
@@ -163,8 +180,14 @@ func (c *Conn) hasRoom() bool { return c.pending.Load() <= c.cfg.Limit/2 }
 func (c *Conn) Pending() int64 { return c.pending.Load() }
 
 // End closes c for reason r after everything queued, what its source has, and the
-// tail have been sent, or when Config.Linger has passed. Any goroutine.
-func (c *Conn) End(r Reason) { c.leave(letterEnd, r) }
+// tail have been sent, or when Config.Linger has passed. For Expired and Revoked
+// the source is dropped instead, also if c is ending already: what it has not yet
+// enqueued is not for this client any more. Any goroutine.
+func (c *Conn) End(r Reason) {
+	if !c.closing.Swap(true) || r.barred() {
+		c.loop.post(letter{kind: letterEnd, conn: c, reason: r})
+	}
+}
 
 // Room tells that the socket of c, which took less than it was offered, has room
 // again. Any goroutine.
@@ -173,15 +196,13 @@ func (c *Conn) Room() { c.loop.post(letter{kind: letterRoom, conn: c}) }
 // Close closes c at once. Any goroutine.
 func (c *Conn) Close(r Reason) { c.loop.post(letter{kind: letterClose, conn: c, reason: r}) }
 
-func (c *Conn) leave(kind letterKind, r Reason) {
-	if !c.closing.Swap(true) {
-		c.loop.post(letter{kind: kind, conn: c, reason: r})
-	}
-}
-
-// Sent returns how many bytes have been written from the queue, and once c is
-// closed also those its source wrote past it. Any goroutine.
+// Sent returns how many bytes have been written from the queue, and those that
+// CountShared was told of: once c is closed, all. Any goroutine.
 func (c *Conn) Sent() int64 { return c.sent.Load() }
+
+// CountShared adds bytes that the source of c has written past the queue. The source
+// calls it at times, and when it is closed. On the loop.
+func (c *Conn) CountShared(n int64) { c.sent.Add(n) }
 
 // SetSource makes s the source of c. It is called on the loop, once.
 func (c *Conn) SetSource(s Source) { c.source = s; c.loop.makeReady(c) }

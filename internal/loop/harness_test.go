@@ -191,7 +191,6 @@ type script struct {
 	mu      sync.Mutex
 	frames  []string
 	shared  time.Duration
-	bytes   int64
 	stalled int
 	closed  int
 	again   int // so often Refill asks for another turn before it looks at frames
@@ -225,10 +224,10 @@ func (s *script) Closed() {
 	s.closed++
 }
 
-func (s *script) Shared() (time.Duration, int64) {
+func (s *script) Shared() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.shared, s.bytes
+	return s.shared
 }
 
 func (s *script) add(frames ...string) {

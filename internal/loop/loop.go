@@ -61,6 +61,14 @@ func (e *Engine) Len() (n int) {
 	return n
 }
 
+// Sockets returns how many of them are sockets of the engine's own: all but pipes.
+func (e *Engine) Sockets() (n int) {
+	for _, l := range e.loops {
+		n += int(l.sockets.Load())
+	}
+	return n
+}
+
 // Closed returns how many connections have been closed for reason r.
 func (e *Engine) Closed(r Reason) (n int64) {
 	for _, l := range e.loops {
@@ -70,17 +78,26 @@ func (e *Engine) Closed(r Reason) (n int64) {
 }
 
 // Each calls fn for every connection, on the connection's loop, and returns when
-// all loops have done so.
+// all loops have done so and have handled the mail that fn has posted to its
+// connections: what fn has ended gets no more messages. It must not be called on a loop.
 func (e *Engine) Each(fn func(*Conn)) {
-	var wg sync.WaitGroup
-	for _, l := range e.loops {
-		wg.Add(1)
-		l.Do(func() {
-			defer wg.Done()
-			l.EachConn(fn)
-		})
+	OnAll(e.loops, func(l *Loop) { l.EachConn(fn) })
+}
+
+// OnAll runs fn on each of the loops, waits for all, and then until they have handled
+// the mail that fn has posted. It must not be called on a loop.
+func OnAll(loops []*Loop, fn func(*Loop)) {
+	for _, fn := range [...]func(*Loop){fn, func(*Loop) {}} { // mail is handled in order
+		var wg sync.WaitGroup
+		for _, l := range loops {
+			wg.Add(1)
+			l.Do(func() {
+				defer wg.Done()
+				fn(l)
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 }
 
 // A Table fans messages out to connections of one loop.
@@ -94,10 +111,11 @@ type Table interface {
 // A Loop is one goroutine and the connections that it owns.
 type Loop struct {
 	// Any goroutine.
-	load   atomic.Int64 // connections, from Add until closed
-	asleep atomic.Bool  // the goroutine waits, or is about to, for wake
-	wake   chan struct{}
-	closed [Reasons]atomic.Int64 // connections, by Reason; stored by the loop
+	load    atomic.Int64 // connections, from Init until closed
+	sockets atomic.Int64 // those of them that are not pipes
+	asleep  atomic.Bool  // the goroutine waits, or is about to, for wake
+	wake    chan struct{}
+	closed  [Reasons]atomic.Int64 // connections, by Reason; stored by the loop
 
 	mu      sync.Mutex
 	mail    []letter // guarded by mu

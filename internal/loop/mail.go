@@ -8,7 +8,7 @@ type letterKind uint8
 
 const (
 	letterDo      letterKind = iota // run do
-	letterAdd                       // conn joins the loop
+	letterAdd                       // nothing but what comes with any letter: conn joins the loop
 	letterFrame                     // send frame on conn
 	letterRoom                      // conn's pipe has room again
 	letterDrained                   // there may be room for posted frames
@@ -56,11 +56,12 @@ func (l *Loop) readMail() {
 }
 
 func (l *Loop) handle(m *letter) {
+	if m.conn != nil && !m.conn.added { // also if somebody wrote to it before its Add
+		l.add(m.conn)
+	}
 	switch m.kind {
 	case letterDo:
 		m.do()
-	case letterAdd:
-		l.add(m.conn)
 	case letterFrame:
 		l.send(m.conn, m.frame)
 	case letterRoom:

@@ -12,6 +12,9 @@ const (
 
 // add takes a new connection in.
 func (l *Loop) add(c *Conn) {
+	if c.added = true; c.closed { // a source has closed it before
+		return
+	}
 	l.takeSlot(c)
 	c.lastWrite = l.now
 	if c.expires != 0 {
@@ -200,6 +203,10 @@ func (l *Loop) resume(c *Conn) {
 
 // end lets c send what is queued and what its source has, and then closes it.
 func (l *Loop) end(c *Conn, r Reason) {
+	if r.barred() && !c.closed {
+		c.dropSource()
+		l.makeReady(c)
+	}
 	if c.Ending() {
 		return
 	}
@@ -219,7 +226,7 @@ func (l *Loop) end(c *Conn, r Reason) {
 
 // finish closes c after its last byte was written, or hands the descriptor on.
 func (l *Loop) finish(c *Conn) {
-	if c.sock != nil || !c.keep || c.ending != Ended {
+	if c.sock != nil || !c.keep || c.ending != Ended && c.ending != Expired {
 		l.close(c, c.ending)
 		return
 	}
@@ -237,24 +244,31 @@ func (l *Loop) close(c *Conn, r Reason) {
 	}
 	c.closed = true
 	c.closing.Store(true)
-	if c.source != nil {
-		c.source.Closed()
-		_, shared := c.source.Shared()
-		c.sent.Add(shared)
-	}
+	c.dropSource()
 	l.wheel.Stop(&c.timer)
-	l.conns[c.slot] = nil
-	l.free = append(l.free, c.slot)
+	if c.added {
+		l.conns[c.slot] = nil
+		l.free = append(l.free, c.slot)
+	}
 	clean := c.ending != Open && len(c.queue) == 0
+	c.queue, c.offset = nil, 0
+	l.closed[r].Store(l.closed[r].Load() + 1)
+	c.owner.Closed(r)
 	if c.sock != nil {
 		c.sock.Close(clean)
 	} else if c.fd >= 0 {
 		closeFD(int(c.fd), clean)
 	}
-	c.queue, c.offset = nil, 0
-	l.closed[r].Store(l.closed[r].Load() + 1)
-	l.load.Add(-1)
-	c.owner.Closed(r)
+	c.countSocket(-1)
+	l.load.Add(-1) // last: whoever waits for it may end the program
+}
+
+// dropSource leaves c with what is queued.
+func (c *Conn) dropSource() {
+	if c.source != nil {
+		c.source.Closed()
+		c.source = nil
+	}
 }
 
 // expire handles a deadline of c: the end of its life, or a heartbeat.
@@ -286,8 +300,7 @@ func (c *Conn) active() time.Duration {
 	if c.source == nil {
 		return c.lastWrite
 	}
-	shared, _ := c.source.Shared()
-	return max(c.lastWrite, shared)
+	return max(c.lastWrite, c.source.Shared())
 }
 
 // setTimer sets the one timer of c to its next deadline. Traffic moves that

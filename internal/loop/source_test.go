@@ -152,11 +152,19 @@ func TestShortSharedWriteIsFinishedFirst(t *testing.T) {
 	})
 }
 
+// A sharer is a Source that tells what it has written past the queue in the end.
+type sharer struct {
+	script
+	conn *loop.Conn
+}
+
+func (s *sharer) Closed() { s.conn.CountShared(40) }
+
 func TestSentCountsSharedBytesOnceClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := loop.New(1).Pick()
 		m := open(l, roomy, 0, nil)
-		on(l, func() { m.conn.SetSource(&script{bytes: 40}) })
+		on(l, func() { m.conn.SetSource(&sharer{conn: &m.conn}) })
 		m.conn.Post([]byte("private"))
 		m.conn.End(loop.Ended)
 		synctest.Wait()
