@@ -20,5 +20,13 @@ func main() {
 		Out:     os.Stdout,
 		Err:     os.Stderr,
 		Environ: os.Environ(),
+		Hangups: hangups,
 	}))
+}
+
+// hangups listens for the signal that daemons read their settings again at.
+func hangups() (<-chan os.Signal, func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
 }

@@ -18,7 +18,7 @@ import (
 // benchOptions are the flags of one scenario.
 type benchOptions struct {
 	bench.Options
-	server      *string
+	target      *target
 	failIf      []string
 	json, quiet bool
 }
@@ -126,7 +126,7 @@ func scenarioCommand(s Streams, t benchText) *cobra.Command {
 		f.IntVar(&o.InFlight, "inflight", o.InFlight, "publishes under way at once, each on a connection of its own; of several topics at most one each")
 	}
 	t.flags(f, &o.Options)
-	o.server = addServerFlag(cmd, s)
+	o.target = addServerFlags(cmd, s)
 	f.Lookup("server").Usage = "`URL` of a weir server (variable WEIR_SERVER)"
 	addTargetFlags(f, &o.Options)
 	f.IntVar(&o.Connecting, "connecting", o.Connecting, "connections being opened at once")
@@ -172,12 +172,19 @@ func runBench(cmd *cobra.Command, s Streams, o *benchOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := newClient(*o.server)
+	c, err := newClient(*o.target)
 	if err != nil {
 		return err
 	}
-	if o.Server = c.base; strings.HasPrefix(*o.server, "unix:") {
-		return usage("bench reaches servers by TCP, not by %s", *o.server)
+	if o.Server = c.base; strings.HasPrefix(c.server, "unix:") {
+		return usage("bench reaches servers by TCP, not by %s", c.server)
+	}
+	token, err := c.bearer.token()
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		o.Headers = append(o.Headers, "Authorization: Bearer "+token)
 	}
 	bar := &notes{w: s.Err, prefix: "weir: bench", quiet: o.quiet, live: isTerminal(s.Err)}
 	o.Progress = func(p bench.Progress) { bar.set(progressBar(p)) }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ type Streams struct {
 	Out     io.Writer // results
 	Err     io.Writer // errors, logs and progress
 	Environ []string  // "NAME=value", as from os.Environ
+	// Hangups begins to listen for the signal that has serve read its settings again,
+	// until stop is called. nil: there is none.
+	Hangups func() (signals <-chan os.Signal, stop func())
 }
 
 // lookup returns the value of a variable, or "".
@@ -66,7 +70,7 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), logCommand(s), benchCommand(s), configCommand(s), tokenCommand(s), versionCommand(s))
+	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), logCommand(s), benchCommand(s), configCommand(s), tokenCommand(s), reloadCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd("")
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {

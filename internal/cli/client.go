@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirstream/weir/internal/access"
 	"github.com/weirstream/weir/internal/config"
 )
 
@@ -27,21 +29,55 @@ const publishTimeout = time.Minute
 // A client talks to one server. Its methods may be called at once.
 type client struct {
 	server string // as the user knows it
+	bearer bearer
 	base   string // URL without a slash at the end
 	http   *http.Client
 }
 
-// addServerFlag adds --server, which WEIR_SERVER presets.
-func addServerFlag(cmd *cobra.Command, s Streams) *string {
-	preset := defaultServer
-	if v := s.lookup(config.ServerVariable); v != "" {
-		preset = v
+// A target is which server to talk to, and as whom.
+type target struct {
+	server string
+	bearer bearer
+}
+
+// addServerFlags adds --server and --token-file, which variables preset.
+func addServerFlags(cmd *cobra.Command, s Streams) *target {
+	t := &target{bearer: bearer{text: s.lookup(config.TokenVariable)}}
+	f := cmd.Flags()
+	f.StringVar(&t.server, "server", cmp.Or(s.lookup(config.ServerVariable), defaultServer),
+		"`URL` of the server, or unix:/path of its socket (variable WEIR_SERVER)")
+	f.StringVar(&t.bearer.file, "token-file", s.lookup(config.TokenFileVariable),
+		"`FILE` with a token or API key, read anew for each request (variable WEIR_TOKEN_FILE, or WEIR_TOKEN with the token itself)")
+	return t
+}
+
+// A bearer is where a token comes from. A file counts before a text.
+type bearer struct{ text, file string }
+
+// token returns the token, or "" if there is none.
+func (b bearer) token() (string, error) {
+	if b.file == "" {
+		return b.text, nil
 	}
-	return cmd.Flags().String("server", preset, "`URL` of the server, or unix:/path of its socket (variable WEIR_SERVER)")
+	text, err := access.ReadSecret(b.file)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	return string(text), nil
+}
+
+// authorize puts the token into a request.
+func (b bearer) authorize(req *http.Request) error {
+	token, err := b.token()
+	if err == nil && token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return err
 }
 
 // newClient checks the address, which may lack the scheme; it does not connect.
-func newClient(server string) (*client, error) {
+func newClient(to target) (*client, error) {
+	server := to.server
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	transport := &http.Transport{
 		Proxy:              http.ProxyFromEnvironment,
@@ -49,7 +85,7 @@ func newClient(server string) (*client, error) {
 		ForceAttemptHTTP2:  true,
 		DisableCompression: true, // a compressed stream may be held back on its way
 	}
-	c := &client{server: server, base: "http://localhost", http: &http.Client{Transport: transport, CheckRedirect: noRedirect}}
+	c := &client{server: server, bearer: to.bearer, base: "http://localhost", http: &http.Client{Transport: transport, CheckRedirect: noRedirect}}
 	if path, ok := strings.CutPrefix(server, "unix:"); ok {
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -131,6 +167,9 @@ func (c *client) follow(ctx context.Context, query url.Values) (io.ReadCloser, e
 // do returns the response if its status is 2xx, else a *problem or *connectError.
 func (c *client) do(req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", "weir/"+readBuild().Version)
+	if err := c.bearer.authorize(req); err != nil {
+		return nil, err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.lost(req.Context(), err)

@@ -31,6 +31,9 @@ func (p *problem) Error() string {
 	if p.Code != "" {
 		text = p.Code + ": " + text
 	}
+	if p.Code == "no_token" {
+		text += " (--token-file FILE, or the variable WEIR_TOKEN)"
+	}
 	return printable(text)
 }
 

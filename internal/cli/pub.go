@@ -14,7 +14,7 @@ import (
 
 // pubOptions are the flags of pub.
 type pubOptions struct {
-	server      *string
+	target      *target
 	form        form
 	retry       time.Duration
 	json, quiet bool
@@ -42,7 +42,7 @@ published twice. If the server is not there to begin with, pub waits for it for
 		Args: arguments(cobra.MaximumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error { return pub(cmd.Context(), s, o, args) },
 	}
-	o.server = addServerFlag(cmd, s)
+	o.target = addServerFlags(cmd, s)
 	cmd.Flags().StringVar(&o.form.Type, "type", "", "event type of the messages")
 	cmd.Flags().StringVar(&o.form.ID, "id", "", "ID of the message instead of one the server makes; needs DATA")
 	cmd.Flags().StringVar(&o.form.Key, "key", "", "what the messages are about, for readers that want the newest of each key")
@@ -67,7 +67,7 @@ func pub(ctx context.Context, s Streams, o pubOptions, args []string) error {
 	if len(args) > 0 {
 		o.form.Topic = args[0]
 	}
-	c, err := newClient(*o.server)
+	c, err := newClient(*o.target)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (s *script) gaps() (list []time.Duration) {
 
 func (s *script) client(t *testing.T) *client {
 	t.Helper()
-	c, err := newClient("http://weir.test")
+	c, err := newClient(target{server: "http://weir.test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ type backend interface {
 	Start() error                  // binds all listeners
 	Listeners() []listener         // after Start
 	Run(ctx context.Context) error // serves until ctx ends, then drains
+
+	Reload(now *config.Settings) error // puts other settings into force
+	OnReload(fn func() error)          // fn is called when a client asks for that
 }
 
 // A listener is an address that is being served. Handler is one of config.Handlers.
@@ -55,13 +59,15 @@ func serveCommand(s Streams) *cobra.Command {
 		Short:   "Run the server",
 		Long: `Run the server. The listeners are printed when they are ready; logs go to
 standard error. On SIGTERM or Ctrl-C readers are told to come back and what is
-under way is finished; a second signal ends the program at once.
+under way is finished; a second signal ends the program at once. On SIGHUP settings,
+keys and certificates are read again: see weir reload.
 
 Every flag below --quiet can also be given as a variable (--hub.max-message as
 WEIR_HUB_MAX_MESSAGE) or in the file that --config names.`,
 		Example: `  weir serve
   weir serve --listen 127.0.0.1:8080,unix:/run/weir.sock
-  weir serve --listen 0.0.0.0:8288 --open`,
+  weir serve --listen 0.0.0.0:8288 --access.secret-file secret
+  weir serve --listen tls:0.0.0.0:443 --tls.cert-file cert.pem --tls.key-file key.pem --access.api-keys-file keys`,
 		Args: arguments(cobra.NoArgs),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the listeners as JSON")
@@ -72,10 +78,18 @@ WEIR_HUB_MAX_MESSAGE) or in the file that --config names.`,
 		if err != nil {
 			return err
 		}
-		b, err := newBackend(loaded.Settings, newLogger(s.Err, loaded.Settings.Log))
+		log, level := newLogger(s.Err, loaded.Settings.Log)
+		b, err := newBackend(loaded.Settings, log)
 		if err != nil {
 			return err
 		}
+		again := &reloader{s: s, flags: sf, to: b, log: log, level: level, inUse: loaded.Values}
+		b.OnReload(again.reload)
+		ctx, stop := context.WithCancel(cmd.Context())
+		var signals sync.WaitGroup
+		signals.Go(func() { again.onSignals(ctx) })
+		defer signals.Wait()
+		defer stop()
 		if err := b.Start(); err != nil {
 			return err
 		}
@@ -86,9 +100,9 @@ WEIR_HUB_MAX_MESSAGE) or in the file that --config names.`,
 		err = announce(show, asJSON, b.Listeners(), loaded)
 		if err != nil {
 			err = fmt.Errorf("print the listeners: %w", err)
-			return errors.Join(err, b.Run(ended(cmd.Context())))
+			return errors.Join(err, b.Run(ended(ctx)))
 		}
-		return b.Run(cmd.Context())
+		return b.Run(ctx)
 	}
 	return cmd
 }
@@ -101,16 +115,23 @@ func ended(ctx context.Context) context.Context {
 	return ctx
 }
 
-func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	o := new(slog.HandlerOptions)
-	level := slog.LevelInfo
-	if err := level.UnmarshalText([]byte(l.Level)); err == nil {
-		o.Level = level
-	}
+// newLogger returns a logger whose level may be changed.
+func newLogger(w io.Writer, l config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	setLevel(level, l.Level)
+	o := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(slog.NewJSONHandler(w, o)), level
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(slog.NewTextHandler(w, o)), level
+}
+
+// setLevel sets a level by its name, which config has checked.
+func setLevel(v *slog.LevelVar, name string) {
+	var level slog.Level
+	if level.UnmarshalText([]byte(name)) == nil {
+		v.Set(level)
+	}
 }
 
 // announce prints where the server can be reached and what it keeps.
@@ -127,7 +148,7 @@ func announce(w io.Writer, asJSON bool, ls []listener, loaded *config.Loaded) er
 	}
 	writeKept(t, loaded.Settings)
 	t.Flush()
-	writeHints(&b, ls)
+	writeHints(&b, ls, loaded.Settings)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -172,13 +193,17 @@ func kept(r config.TopicRule) string {
 }
 
 // writeHints tells what to try first, with the first address that takes it.
-func writeHints(b *strings.Builder, ls []listener) {
+func writeHints(b *strings.Builder, ls []listener, set *config.Settings) {
+	curl := "curl"
+	if set.Access.On() {
+		curl = `curl -H "Authorization: Bearer $TOKEN"`
+	}
 	for _, l := range ls {
 		if l.Handler == "page" || l.Handler == "admin" || !strings.HasPrefix(l.URL, "http") {
 			continue
 		}
 		url := strings.TrimSuffix(l.URL, "/")
-		fmt.Fprintf(b, "\nread:     curl -N %s/v1/topics/greetings\npublish:  curl -d hello %s/v1/topics/greetings\n", url, url)
+		fmt.Fprintf(b, "\nread:     %s -N %s/v1/topics/greetings\npublish:  %s -d hello %s/v1/topics/greetings\n", curl, url, curl, url)
 		return
 	}
 }

@@ -14,6 +14,9 @@ import (
 
 // A fake is a backend that does what its fields say.
 type fake struct {
+	reloaded  []*config.Settings
+	refuses   error // of Reload
+	onReload  func() error
 	settings  *config.Settings
 	log       *slog.Logger
 	start     error
@@ -23,6 +26,13 @@ type fake struct {
 
 func (f *fake) Start() error          { return f.start }
 func (f *fake) Listeners() []listener { return f.listeners }
+
+func (f *fake) Reload(now *config.Settings) error {
+	f.reloaded = append(f.reloaded, now)
+	return f.refuses
+}
+func (f *fake) OnReload(fn func() error) { f.onReload = fn }
+
 func (f *fake) Run(ctx context.Context) error {
 	f.ran = true
 	f.log.Info("stopped")
@@ -139,10 +149,12 @@ func TestPortThatIsTakenIsOneClearLine(t *testing.T) {
 
 func TestLogLevelIsKept(t *testing.T) {
 	var b bytes.Buffer
-	log := newLogger(&b, config.Log{Format: "text", Level: "warn"})
+	log, level := newLogger(&b, config.Log{Format: "text", Level: "warn"})
 	log.Info("no")
 	log.Warn("yes")
-	if got := b.String(); strings.Contains(got, "msg=no") || !strings.Contains(got, "level=WARN msg=yes") {
+	setLevel(level, "info")
+	log.Info("now")
+	if got := b.String(); strings.Contains(got, "msg=no\n") || !strings.Contains(got, "msg=now") || !strings.Contains(got, "level=WARN msg=yes") {
 		t.Errorf("log is %q", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // subOptions are the flags of sub.
 type subOptions struct {
-	server      *string
+	target      *target
 	since, id   string
 	last        int
 	policy      string
@@ -45,7 +45,7 @@ last message it printed. If messages are lost it says so.`,
 		Args: arguments(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return sub(cmd, s, o, args) },
 	}
-	o.server = addServerFlag(cmd, s)
+	o.target = addServerFlags(cmd, s)
 	f := cmd.Flags()
 	f.StringVar(&o.since, "since", "", "begin at start, now, a duration ago (10m) or a time (RFC 3339)")
 	f.IntVar(&o.last, "last", 0, "begin with the newest `N` messages that are kept")
@@ -63,7 +63,7 @@ func sub(cmd *cobra.Command, s Streams, o subOptions, topics []string) error {
 	if err := o.check(cmd, topics); err != nil {
 		return err
 	}
-	c, err := newClient(*o.server)
+	c, err := newClient(*o.target)
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,9 @@ import (
 const maxTokenLife = 10 * 365 * 24 * time.Hour
 
 func tokenCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make and check access tokens"}
+	cmd := &cobra.Command{Use: "token", Short: "Make and check access tokens and API keys"}
 	groupOnly(cmd)
-	cmd.AddCommand(tokenMake(s), tokenCheck(s))
+	cmd.AddCommand(tokenMake(s), tokenCheck(s), tokenKey(s))
 	return cmd
 }
 

@@ -20,10 +20,15 @@ type Options struct {
 	Stream stream.Options
 }
 
-// policy lets the page load only what this server sends. It may connect anywhere,
-// so that streams of other servers can be tried from its console.
-const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src *; " +
+// policy lets the page load only files of this server, and connect only to it. No
+// form of the page is sent by the browser itself, but one may be.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// unused are the abilities of browsers that the page gives up, for itself and for
+// whatever might get into it. It does copy to the clipboard.
+const unused = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), " +
+	"microphone=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()"
 
 // Handler returns a handler for
 //
@@ -53,6 +58,9 @@ func withHeaders(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", unused)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -43,20 +44,30 @@ func TestEveryAnswerCarriesSecurityHeaders(t *testing.T) {
 		{"GET", "/nowhere"}, {"POST", "/"}, {"HEAD", "/demo/time"}, {"HEAD", "/demo/chunks"},
 	} {
 		h := ask(t, c.method, c.path).Header
-		policy := h.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'self'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} {
-			if !strings.Contains(policy, want) {
+		policy := strings.Split(h.Get("Content-Security-Policy"), "; ")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
+			"object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"} {
+			if !slices.Contains(policy, want) {
 				t.Errorf("%s %s: policy %q lacks %q", c.method, c.path, policy, want)
 			}
 		}
-		if strings.Contains(policy, "unsafe") {
-			t.Errorf("%s %s: policy %q allows something unsafe", c.method, c.path, policy)
+		if len(policy) != 9 {
+			t.Errorf("%s %s: policy %q allows something besides", c.method, c.path, policy)
 		}
-		if got := h.Get("X-Content-Type-Options"); got != "nosniff" {
-			t.Errorf("%s %s: X-Content-Type-Options %q, want nosniff", c.method, c.path, got)
+		for name, want := range map[string]string{
+			"X-Content-Type-Options":     "nosniff",
+			"Referrer-Policy":            "no-referrer",
+			"X-Frame-Options":            "DENY",
+			"Cross-Origin-Opener-Policy": "same-origin",
+		} {
+			if got := h.Values(name); !slices.Equal(got, []string{want}) {
+				t.Errorf("%s %s: %s %q, want %s", c.method, c.path, name, got, want)
+			}
 		}
-		if got := h.Get("Referrer-Policy"); got != "no-referrer" {
-			t.Errorf("%s %s: Referrer-Policy %q, want no-referrer", c.method, c.path, got)
+		for _, feature := range []string{"camera", "microphone", "geolocation"} {
+			if got := h.Get("Permissions-Policy"); !strings.Contains(got, feature+"=()") {
+				t.Errorf("%s %s: Permissions-Policy %q lets the page use %s", c.method, c.path, got, feature)
+			}
 		}
 	}
 }

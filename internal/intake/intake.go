@@ -5,8 +5,9 @@
 // most of its server's time in net/http's machinery. A [Server] adopts such a
 // connection after net/http has served its first requests, reads plain, complete,
 // small HTTP/1.1 requests from it, and has a [Handler] answer them. Whatever is
-// not of that kind (an unusual header, a large or chunked body, another path) is
-// not judged here: the connection goes back to net/http, unread bytes first.
+// not of that kind (an unusual header, a large or chunked body, another path, or a
+// request that does not arrive whole within a second) is not judged here: the
+// connection goes back to net/http, unread bytes first.
 //
 // A worker is one goroutine with one epoll descriptor, which parks in Go's network
 // poller. It exists while it has connections. Linux only; elsewhere [Supported]

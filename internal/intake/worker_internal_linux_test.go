@@ -426,12 +426,15 @@ func TestSilenceIsCountedFromTheRequest(t *testing.T) {
 	if b.conn.active != began {
 		t.Error("a byte more makes the request begin anew")
 	}
-	b.sweep(began.Add(b.idle - 1))
+	b.sweep(began.Add(late - 1))
 	if len(b.conns) != 1 {
 		t.Fatal("swept too early")
 	}
+	if every := b.sweepEvery(); every != late/4 {
+		t.Errorf("the next sweep is in %v, although a request has begun", every)
+	}
 	b.swept = time.Time{}
-	b.sweep(began.Add(b.idle))
+	b.sweep(began.Add(late))
 	if unread := b.handedBack(t); unread != "POST /a" {
 		t.Errorf("net/http reads %q", unread)
 	}

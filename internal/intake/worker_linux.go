@@ -50,6 +50,7 @@ type worker struct {
 	turns []turn // of the connections that have requests in the batch
 	held  []byte // those requests
 	swept time.Time
+	begun bool // a connection may hold the begin of a request
 }
 
 // A turn is what one connection has in the batch.
@@ -187,7 +188,10 @@ func (w *worker) takeIn(file *os.File) bool {
 		file.Close()
 		return false
 	}
-	_ = file.SetReadDeadline(time.Now().Add(w.idle / 4))
+	for _, a := range arrived {
+		w.begun = w.begun || len(a.Unread) > 0
+	}
+	_ = file.SetReadDeadline(time.Now().Add(w.sweepEvery()))
 	w.mu.Unlock()
 	for _, a := range arrived {
 		w.watch(a)
@@ -269,6 +273,7 @@ func (w *worker) serve(c *conn, p []byte) {
 		return
 	}
 	c.partial = append(c.partial[:0], p...)
+	w.begun = w.begun || len(p) > 0
 	if len(p) == 0 && cap(c.partial) > 4096 {
 		c.partial = nil
 	}
@@ -388,19 +393,33 @@ func (w *worker) drop(c *conn) {
 	c.fd = -1
 }
 
-// sweep closes connections that were silent for too long. Where a request is slow
-// to arrive, net/http's limits decide how long it may take.
+// late is how long the rest of a request may take to arrive. What takes longer is
+// net/http's, for which limits are set and handlers that read a body as it comes.
+const late = time.Second
+
+// sweepEvery returns the time between two sweeps.
+func (w *worker) sweepEvery() time.Duration {
+	if w.begun {
+		return min(w.idle, late) / 4
+	}
+	return w.idle / 4
+}
+
+// sweep gives connections back whose request is late, and closes those that were silent
+// for too long.
 func (w *worker) sweep(now time.Time) {
-	if now.Sub(w.swept) < w.idle/4 {
+	if now.Sub(w.swept) < w.sweepEvery() {
 		return
 	}
-	w.swept = now
+	w.swept, w.begun = now, false
 	for _, c := range w.conns {
+		silent := now.Sub(c.active)
 		switch {
-		case now.Sub(c.active) < w.idle:
-		case len(c.partial) > 0 && len(c.unsent) == 0:
+		case len(c.partial) > 0 && len(c.unsent) == 0 && silent >= min(w.idle, late):
 			w.giveUp(c, c.partial, nil)
-		default:
+		case len(c.partial) > 0 && len(c.unsent) == 0:
+			w.begun = true
+		case silent >= w.idle:
 			w.drop(c)
 		}
 	}

@@ -25,10 +25,11 @@ func (s *Server) drain() {
 	}
 	s.endStreams(ctx)
 	s.shutdownHTTP(ctx)
-	s.access.wait()
+	s.visits.wait()
 	if s.durable != nil {
 		s.durable.Close()
 	}
+	s.closeAccess()
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("close the log", "error", err)
 	}
@@ -65,4 +66,14 @@ func (s *Server) shutdownHTTP(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// closeAccess ends what is asked over the network.
+func (s *Server) closeAccess() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.guard.close()
+	if s.certs != nil {
+		s.certs.Close()
+	}
 }

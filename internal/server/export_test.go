@@ -5,3 +5,6 @@ func (s *Server) BreakListener() { s.listeners[0].net.Close() }
 
 // Streams returns how many streams are open.
 func (s *Server) Streams() int { return s.engine.Len() }
+
+// Adopted returns how many connections are served without net/http.
+func (s *Server) Adopted() int { return s.native.Adopted() }

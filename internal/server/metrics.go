@@ -23,6 +23,8 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	s.messageMetrics(&p)
 	s.logMetrics(&p)
 	s.diskMetrics(&p)
+	s.refusalMetrics(&p)
+	s.certMetrics(&p)
 	buildMetrics(&p)
 	processMetrics(&p)
 	goMetrics(&p)
@@ -74,6 +76,52 @@ func (s *Server) logMetrics(p *metrics.Page) {
 	p.Gauge("weir_log_entries", "Messages kept.", value(kept.Entries))
 	p.Gauge("weir_log_bytes", "Bytes of data of the messages kept.", value(kept.Bytes))
 	p.Gauge("weir_log_topics", "Topics known.", value(s.store.Topics()))
+}
+
+// refusalMetrics are about what clients wanted and did not get.
+func (s *Server) refusalMetrics(p *metrics.Page) {
+	g := s.gate.Stats()
+	p.Counter("weir_access_refused_total", "Requests refused because nobody knows who sent them, or because they may not.", value(g.Refused))
+	var limited []metrics.Sample
+	for _, kind := range slices.Sorted(maps.Keys(g.Streams)) {
+		limited = append(limited, labelled(int64(g.Streams[kind]), "limit", "streams", "of", kind),
+			labelled(int64(g.Messages[kind]), "limit", "messages", "of", kind), labelled(int64(g.Replays[kind]), "limit", "replay", "of", kind))
+	}
+	limited = append(limited, labelled(int64(g.Full), "limit", "clients", "of", "everyone"), labelled(int64(g.Memory), "limit", "memory", "of", "everyone"),
+		labelled(s.sockets.refused.Load(), "limit", "sockets", "of", "everyone"))
+	p.Counter("weir_limited_total", "Requests refused at a limit, by what is limited and whose limit it is.", limited...)
+	p.Gauge("weir_clients", "Addresses, users and tokens that are counted.", value(g.Clients))
+	p.Gauge("weir_sockets", "Connections of clients, idle ones included.", value(s.socketsOpen()))
+	waiting := 0
+	if s.tickets != nil {
+		waiting = s.tickets.Len()
+	}
+	p.Gauge("weir_tickets", "Tickets that nobody has used yet.", value(waiting))
+	s.forwardMetrics(p)
+}
+
+func (s *Server) forwardMetrics(p *metrics.Page) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.guard.forward == nil {
+		return
+	}
+	f := s.guard.forward.Stats()
+	p.Counter("weir_forward_requests_total", "Requests whose sender the application was to name. Only with access.forward-url.", value(f.Requests))
+	p.Counter("weir_forward_hits_total", "Those of them that an earlier answer decided. Only with access.forward-url.", value(f.Hits))
+	p.Counter("weir_forward_failures_total", "Questions that the application did not answer. Only with access.forward-url.", value(f.Failures))
+	p.Gauge("weir_forward_seconds", "Time that its last answer took. Only with access.forward-url.", value(f.Latency.Seconds()))
+}
+
+func (s *Server) certMetrics(p *metrics.Page) {
+	if s.certs == nil {
+		return
+	}
+	var until []metrics.Sample
+	for _, c := range s.certs.Expiry() {
+		until = append(until, metrics.Sample{Value: float64(c.NotAfter.Unix()), Labels: []string{"name", c.Name}})
+	}
+	p.Gauge("weir_certificate_expiry_seconds", "When a certificate expires, in seconds since 1970. Only with TLS.", until...)
 }
 
 // everything selects all topics.

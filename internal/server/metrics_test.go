@@ -304,6 +304,9 @@ func exposedMetrics(t *testing.T) map[string]*family {
 	t.Helper()
 	s := defaults(t)
 	s.Data = t.TempDir()
+	s.Listen[0].Handler = "admin"
+	s.Access.Forward.URL = "http://127.0.0.1:1"
+	s.TLS.CertFile, s.TLS.KeyFile = certificate(t)
 	return start(t, s).scrape(t)
 }
 

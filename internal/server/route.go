@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -9,17 +10,28 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/gate"
+	"github.com/weirstream/weir/internal/openapi"
+	"github.com/weirstream/weir/internal/problem"
+	"github.com/weirstream/weir/internal/protocol/native"
 )
 
 // route returns the handler of a listener: "all", "api", "page" or "admin". It does
 // not use http.ServeMux for /v1, which would redirect paths that it wants cleaned.
-func (s *Server) route(kind string) http.Handler {
-	rest := http.NewServeMux()
+func (s *Server) route(l config.Listener) http.Handler {
+	rest, kind := http.NewServeMux(), l.Handler
 	rest.HandleFunc("/healthz", healthy)
 	rest.HandleFunc("/readyz", s.ready)
 	rest.HandleFunc("/version", version)
-	if s.servesMetrics(kind) {
+	rest.HandleFunc("GET /openapi.yaml", openapi.Serve)
+	if kind == "admin" {
+		rest.Handle("POST /reload", s.mayReload(l, http.HandlerFunc(s.serveReload)))
+	}
+	switch {
+	case s.servesMetrics(kind) && kind == "admin":
 		rest.HandleFunc("GET /metrics", s.metrics)
+	case s.servesMetrics(kind):
+		rest.Handle("GET /metrics", s.guarded(native.Reserved+"metrics", http.HandlerFunc(s.metrics)))
 	}
 	if kind == "admin" {
 		return rest
@@ -29,7 +41,7 @@ func (s *Server) route(kind string) http.Handler {
 	} else {
 		rest.Handle("/", s.native) // answers with a problem document
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.withChallenges(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.durable != nil && strings.HasPrefix(r.URL.Path, s.settings.Durable.Prefix) {
 			s.durable.ServeHTTP(w, r)
 			return
@@ -39,7 +51,65 @@ func (s *Server) route(kind string) http.Handler {
 			return
 		}
 		rest.ServeHTTP(w, r)
+	}))
+}
+
+// withChallenges answers what an ACME server asks on listeners without TLS.
+func (s *Server) withChallenges(l config.Listener, next http.Handler) http.Handler {
+	if s.certs == nil || l.TLS || l.Network == "unix" {
+		return next
+	}
+	return s.certs.HTTPHandler(next)
+}
+
+// guarded lets those pass who may read the topic, which stands for the resource.
+func (s *Server) guarded(topic string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, err := s.gate.Enter(r)
+		if err == nil {
+			err = v.MaySubscribe(topic)
+		}
+		if err != nil {
+			writeProblem(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
+}
+
+// guardDemos lets those open the demos of the page who may read weir/demo. The page
+// itself is for all.
+func (s *Server) guardDemos(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/demo/") {
+			page.ServeHTTP(w, r)
+			return
+		}
+		v, err := s.gate.Enter(r)
+		if err == nil {
+			err = v.MaySubscribe(native.Reserved + "demo")
+		}
+		var lease *gate.Lease
+		if err == nil {
+			lease, err = v.Open(false)
+		}
+		if err != nil {
+			s.hub.Preflight(w, r) // as the demo would, so that a page can read the answer
+			writeProblem(w, err)
+			return
+		}
+		defer lease.Abandon()
+		page.ServeHTTP(w, lease.Request(r))
+	})
+}
+
+// writeProblem answers with an error of the gate.
+func writeProblem(w http.ResponseWriter, err error) {
+	p, ok := errors.AsType[problem.Document](err)
+	if !ok {
+		p = problem.Document{Status: http.StatusInternalServerError, Code: "internal", Detail: "the server could not do this"}
+	}
+	problem.Write(w, p)
 }
 
 func healthy(w http.ResponseWriter, _ *http.Request) {

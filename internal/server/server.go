@@ -21,11 +21,16 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/access"
+	"github.com/weirstream/weir/internal/certs"
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/dashboard"
 	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/gate"
+	"github.com/weirstream/weir/internal/limit"
 	"github.com/weirstream/weir/internal/protocol/durable"
 	"github.com/weirstream/weir/internal/protocol/native"
+	"github.com/weirstream/weir/internal/proxy"
 	"github.com/weirstream/weir/stream"
 )
 
@@ -41,7 +46,18 @@ type Server struct {
 	durable  *durable.Handler // nil: the protocol is not served
 	page     http.Handler     // nil: no page
 	traffic  traffic
-	access   accessLog
+	visits   accessLog
+	trusted  *proxy.Trusted // proxies that are believed
+	gate     *gate.Gate
+	tickets  *access.Tickets // nil: none are issued
+	revoked  *access.Revoked // nil: there is no access control
+	memory   *limit.Memory
+	certs    *certs.Store // nil: no TLS
+	sockets  *sockets
+	reload   func() error // nil: settings are not read again
+
+	changing sync.Mutex
+	guard    *guard                            // guarded by changing
 	highest  struct{ delivered, bytes rising } // of what was told to Prometheus
 	failed   atomic.Bool                       // the log has failed
 	broken   chan error                        // capacity 1: the log has failed
@@ -57,40 +73,111 @@ type bound struct {
 	http *http.Server
 }
 
-// New builds the parts. It binds nothing and starts nothing.
+// New builds the parts. It binds nothing. Run must be called, for whatever time.
 func New(s *config.Settings, log *slog.Logger) (*Server, error) {
-	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0), broken: make(chan error, 1)}
-	streams := streamOptions(s, srv.engine, log)
-	if s.Log.Access {
-		srv.access.log = log
-		streams.Opened = srv.access.opened
-	}
-	var err error
-	if srv.store, err = openLog(s, log, srv.logFailed); err != nil {
+	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0), broken: make(chan error, 1), sockets: newSockets()}
+	if err := srv.openAccess(); err != nil {
 		return nil, err
 	}
-	srv.disk, _ = srv.store.(*disklog.Log)
-	h, err := hub.New(hubOptions(s, srv.store, streams))
-	if err != nil {
-		return nil, errors.Join(err, srv.store.Close())
+	streams := streamOptions(s, srv.engine, log)
+	streams.Opened = srv.opened
+	if s.Log.Access {
+		srv.visits.log = log
 	}
-	srv.hub = h
-	srv.native = native.New(h, native.Options{
-		MaxBytes: int(s.Hub.MaxMessage),
-		Adopt:    !s.Log.Access, // what is adopted is not logged
-		Idle:     s.HTTP.IdleTimeout,
-		Served:   srv.traffic.served,
-	})
-	if s.Durable.Prefix != "" {
-		srv.durable = durable.New(h, durable.Options{
-			Prefix: s.Durable.Prefix, Reserved: native.Reserved, MaxBytes: int(s.Hub.MaxMessage),
-			Wait: s.Durable.Wait, Heartbeat: s.Stream.Heartbeat, Log: log,
-		})
+	if err := srv.openHub(streams); err != nil {
+		srv.guard.close()
+		return nil, err
 	}
+	srv.openProtocols()
 	if s.Page {
-		srv.page = dashboard.Handler(dashboard.Options{Stream: streams})
+		srv.page = srv.guardDemos(dashboard.Handler(dashboard.Options{Stream: streams}))
 	}
 	return srv, nil
+}
+
+// openAccess builds what lets requests in.
+func (s *Server) openAccess() (err error) {
+	if s.trusted, err = proxy.ParseTrusted(s.settings.Proxy.Trusted); err != nil {
+		return fmt.Errorf("proxy.trusted: %w", err)
+	}
+	if s.certs, err = openCerts(s.settings, s.log); err != nil {
+		return err
+	}
+	if s.settings.Access.On() {
+		s.revoked = access.NewRevoked(0)
+		if s.settings.Access.Tickets > 0 {
+			s.tickets = access.NewTickets(s.settings.Access.Tickets)
+		}
+	}
+	if s.guard, err = openGuard(s.settings, s.tickets, s.revoked, s.isSecure, s.log); err != nil {
+		return err
+	}
+	s.memory = memoryLimit(&s.settings.Limits)
+	s.gate = gate.New(gate.Options{
+		Rules:   gate.Rules{Verifier: s.guard.verifier, Limits: limits(&s.settings.Limits)},
+		Tickets: s.tickets, Revoked: s.revoked, Open: s.engine.Len, Memory: s.memory, Clients: s.settings.Limits.Clients,
+	})
+	return nil
+}
+
+// openHub opens the log and puts a hub on it.
+func (s *Server) openHub(streams stream.Options) (err error) {
+	if s.store, err = openLog(s.settings, s.log, s.logFailed); err != nil {
+		return err
+	}
+	s.disk, _ = s.store.(*disklog.Log)
+	if s.hub, err = hub.New(hubOptions(s.settings, s.store, streams)); err != nil {
+		return errors.Join(err, s.store.Close())
+	}
+	return nil
+}
+
+func (s *Server) openProtocols() {
+	set := s.settings
+	s.native = native.New(s.hub, native.Options{
+		Gate:     s.gate,
+		MaxBytes: int(set.Hub.MaxMessage),
+		// What is adopted is not logged, and not looked at one by one.
+		Adopt:       !set.Log.Access && !set.Access.On() && set.Limits.PublishPerIP == 0,
+		Idle:        set.HTTP.IdleTimeout,
+		BodyTimeout: set.HTTP.BodyTimeout,
+		Served:      s.traffic.served,
+	})
+	if set.Durable.Prefix != "" {
+		s.durable = durable.New(s.hub, durable.Options{
+			Gate: s.gate, ProxyBuffering: set.HTTP.Buffering, Prefix: set.Durable.Prefix, Reserved: native.Reserved, MaxBytes: int(set.Hub.MaxMessage),
+			Wait: set.Durable.Wait, Heartbeat: set.Stream.Heartbeat, BodyTimeout: set.HTTP.BodyTimeout, Log: s.log,
+		})
+	}
+}
+
+// warnBefore is how long before its end a reader is told that its stream will end,
+// so that it can come back with another token.
+var warnBefore = 30 * time.Second
+
+// opened is told of every stream, on the goroutine of its handler.
+func (s *Server) opened(c *stream.Conn, r *http.Request) {
+	if l := gate.TakeLease(r); l != nil {
+		c.SetGuest(l)
+		if !l.Expires.IsZero() {
+			s.endAt(c, l.Expires)
+		}
+		if l.Over() { // revoked while the stream was opened
+			c.After(time.Millisecond, func() { _ = c.EndWith(stream.Revoked) })
+		}
+	}
+	if s.visits.log != nil {
+		s.visits.opened(c, r)
+	}
+}
+
+// endAt ends a stream when what allowed it expires.
+func (s *Server) endAt(c *stream.Conn, at time.Time) {
+	left := max(time.Until(at), time.Millisecond)
+	if left > warnBefore {
+		c.After(left-warnBefore, func() { _ = c.Notify(stream.ExpiringNotice(at)) }) // there may be no room for it
+	}
+	c.After(left, func() { _ = c.EndWith(stream.Expired) }) // it may have ended
 }
 
 // logFailed is called once, when the disk has failed. Run then ends.
@@ -110,7 +197,7 @@ func streamOptions(s *config.Settings, e *stream.Engine, log *slog.Logger) strea
 	}
 	return stream.Options{
 		Heartbeat: off(s.Stream.Heartbeat), Retry: off(s.Stream.Retry), MaxAge: s.Stream.MaxAge,
-		Buffer: int(s.Stream.Buffer), UserTimeout: off(s.Stream.UserTimeout),
+		ProxyBuffering: s.HTTP.Buffering, Buffer: int(s.Stream.Buffer), UserTimeout: off(s.Stream.UserTimeout),
 		AllowOrigins: s.CORS.Origins, AllowCredentials: s.CORS.Credentials,
 		Linger: s.Drain.Timeout + time.Second, // a drain cuts what does not end itself, and says so
 		Engine: e, Log: log,
@@ -129,7 +216,7 @@ func hubOptions(s *config.Settings, log eventlog.Log, streams stream.Options) hu
 // Start binds every listener, or none.
 func (s *Server) Start() error {
 	for _, l := range s.settings.Listen {
-		ln, err := listen(l)
+		ln, err := s.listen(l)
 		if err != nil {
 			s.closeListeners()
 			s.listeners = nil
@@ -140,15 +227,40 @@ func (s *Server) Start() error {
 	return nil
 }
 
+// listen binds an address and puts on it what its connections go through.
+func (s *Server) listen(l config.Listener) (net.Listener, error) {
+	ln, err := listen(l)
+	if err != nil {
+		return nil, err
+	}
+	if s.settings.Proxy.Protocol {
+		ln = proxy.NewListener(ln, proxy.ListenerOptions{Trusted: s.trusted, Report: func(peer net.Addr, err error) {
+			s.log.Debug("connection without a PROXY protocol header closed", "peer", peer, "error", err)
+		}})
+	}
+	return &bounded{Listener: ln, s: s, tls: l.TLS}, nil
+}
+
 func (s *Server) httpServer(l config.Listener) *http.Server {
-	return &http.Server{
-		Handler:           s.traffic.count(s.access.record(s.route(l.Handler))),
+	srv := &http.Server{
+		Handler:           s.withClient(s.traffic.count(s.visits.record(s.route(l)))),
 		ConnContext:       native.ConnContext,
+		ConnState:         s.sockets.track,
 		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
 		IdleTimeout:       s.settings.HTTP.IdleTimeout,
 		MaxHeaderBytes:    int(s.settings.HTTP.MaxHeader),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.settings.HTTP.MaxStreams},
+		Protocols:         new(http.Protocols),
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	srv.Protocols.SetHTTP1(true)
+	if l.TLS {
+		srv.Protocols.SetHTTP2(true)
+		srv.TLSConfig = s.certs.TLSConfig()
+	} else {
+		srv.Protocols.SetUnencryptedHTTP2(s.settings.HTTP.H2C)
+	}
+	return srv
 }
 
 // A Listener is an address that is being served.
@@ -159,6 +271,9 @@ func (s *Server) Listeners() []Listener {
 	var ls []Listener
 	for _, b := range s.listeners {
 		url := "http://" + b.net.Addr().String()
+		if b.TLS {
+			url = "https://" + b.net.Addr().String()
+		}
 		if b.Network == "unix" {
 			url = "unix:" + b.Address
 		}
@@ -174,6 +289,10 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.background.Go(func() { s.trimMemory(ctx) })
+	s.background.Go(func() { s.watchUse(ctx) })
+	if s.certs != nil {
+		s.background.Go(func() { s.certs.Watch(ctx) })
+	}
 	if s.durable != nil {
 		s.durable.Start()
 	}
@@ -183,7 +302,7 @@ func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners))
 	for _, b := range s.listeners {
 		s.background.Go(func() {
-			if err := b.http.Serve(b.net); ctx.Err() == nil {
+			if err := b.serve(); ctx.Err() == nil {
 				failed <- fmt.Errorf("serve %s: %w", b.Listener, err)
 			}
 		})
@@ -199,6 +318,13 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain()
 	s.background.Wait()
 	return err
+}
+
+func (b *bound) serve() error {
+	if b.TLS {
+		return b.http.ServeTLS(b.net, "", "")
+	}
+	return b.http.Serve(b.net)
 }
 
 func (s *Server) closeListeners() {

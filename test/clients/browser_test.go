@@ -78,21 +78,27 @@ func open(t *testing.T, address string) *tab {
 	b := &tab{t: t, ctx: ctx, console: new(transcript)}
 	b.do(chromedp.Func(func(context.Context, *chromedp.Target) error { return nil })) // opens the tab
 	go b.listen(chromedp.Console(ctx))
-	recorder, err := os.ReadFile(filepath.Join("testdata", "record.js"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := chromedp.Navigate(address)(ctx, target)
-		return err
-	}))
-	b.do(chromedp.Evaluate[chromedp.Void](string(recorder)))
+	b.navigate(address)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("console of %s:\n%s", address, b.console)
 		}
 	})
 	return b
+}
+
+// navigate goes to an address and adds the recorder.
+func (b *tab) navigate(address string) {
+	b.t.Helper()
+	recorder, err := os.ReadFile(filepath.Join("testdata", "record.js"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := chromedp.Navigate(address)(ctx, target)
+		return err
+	}))
+	b.do(chromedp.Evaluate[chromedp.Void](string(recorder)))
 }
 
 func (b *tab) listen(messages func(func(chromedp.ConsoleMessage, error) bool)) {

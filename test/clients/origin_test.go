@@ -27,6 +27,7 @@ func TestPageOfAnotherOriginReadsIfAllowed(t *testing.T) {
 	origin := otherOrigin(t)
 	for name, args := range map[string][]string{
 		"any":         {"--cors.origins", "*"},
+		"pattern":     {"--cors.origins", "http://127.0.0.1:*"},
 		"listed":      {"--cors.origins", "https://example.com," + origin},
 		"credentials": {"--cors.origins", origin, "--cors.credentials"},
 	} {

@@ -2,14 +2,12 @@ package durable
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -23,10 +21,11 @@ type addition struct {
 	close       bool
 	seq         string    // Stream-Seq; "" if there is none
 	by          *sequence // nil: no idempotent producer
+	visitor     *gate.Visitor
 }
 
 // post serves POST: append, close, or both.
-func (h *Handler) post(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *Handler) post(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
 	if _, err := h.find(name); err != nil {
 		return err
 	}
@@ -47,6 +46,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, name string) erro
 	if s.Closed {
 		return h.closedAlready(w, s, a)
 	}
+	a.visitor = v
 	return h.append(context.WithoutCancel(r.Context()), w, name, s, a)
 }
 
@@ -79,18 +79,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return nil, problem.Document{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "Content-Encoding is " + problem.Quote(coding) + ": send the body as it is"}
 	}
-	limit := h.opts.MaxBytes
-	if r.ContentLength > int64(limit) {
-		return nil, problem.TooLarge(fmt.Sprintf("body is %d bytes, limit %d", r.ContentLength, limit), limit)
-	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, problem.TooLarge(fmt.Sprintf("body is more than %d bytes, the limit", limit), limit)
-	}
-	if err != nil {
-		return nil, problem.BadRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
-	}
-	return data, nil
+	return problem.ReadBody(w, r, "body", h.opts.MaxBytes, h.opts.BodyTimeout)
 }
 
 // closedAlready answers what comes too late. Closing once more is fine, and so is
@@ -121,6 +110,9 @@ func (h *Handler) append(ctx context.Context, w http.ResponseWriter, name string
 		return err
 	}
 	ms, err := a.messages(name, s)
+	if err == nil {
+		err = a.visitor.Publish(max(1, len(ms)))
+	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -21,6 +22,7 @@ const (
 
 // A wish is what a request wants a stream to be.
 type wish struct {
+	visitor     *gate.Visitor
 	contentType string // "" if the request does not say
 	ttl         *int64 // as in state
 	expires     int64
@@ -29,10 +31,16 @@ type wish struct {
 }
 
 // put serves PUT: create a stream, or make sure that it is as wanted.
-func (h *Handler) put(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *Handler) put(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
 	want, err := h.wished(r.Header)
 	if err != nil {
 		return err
+	}
+	want.visitor = v
+	if want.fork != nil {
+		if err := v.MaySubscribe(want.fork.from); err != nil {
+			return err
+		}
 	}
 	data, err := h.body(w, r)
 	if err != nil {
@@ -233,6 +241,9 @@ func (h *Handler) create(ctx context.Context, name string, want wish, data []byt
 	}
 	s.Parts = append(s.Parts, part{Topic: name, After: head})
 	content, err := messages(name, s, data)
+	if err == nil {
+		err = want.visitor.Publish(max(1, len(content)))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -24,6 +25,7 @@ const sandbox = "sandbox"
 type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
+	v      *gate.Visitor
 	name   string
 	at     place
 	now    bool // at is where the stream ends
@@ -31,7 +33,7 @@ type request struct {
 }
 
 // get serves GET.
-func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *Handler) get(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return problem.BadRequest("bad_parameter", "the query cannot be read: "+err.Error())
@@ -41,7 +43,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error
 		return err
 	}
 	h.expiry.use(name)
-	rq := request{w: w, r: r, name: name, cursor: q.Get("cursor")}
+	rq := request{w: w, r: r, v: v, name: name, cursor: q.Get("cursor")}
 	if rq.at, rq.now, err = h.start(q, s); err != nil {
 		return err
 	}
@@ -52,15 +54,35 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, name string) error
 		err = problem.BadRequest("bad_parameter", "live is "+problem.Quote(live)+": want long-poll or sse")
 	case !q.Has("offset"):
 		err = problem.BadRequest("bad_offset", "offset is missing: live="+live+" needs it")
-	case live == "sse":
-		err = h.follow(rq, s)
 	default:
-		err = h.poll(rq, s)
+		err = h.wait(rq, s, live)
 	}
 	if r.Context().Err() != nil {
 		return nil // nobody is there to read an error
 	}
 	return err
+}
+
+// wait serves a live read.
+func (h *Handler) wait(rq request, s *state, live string) error {
+	lease, err := rq.v.Open(!rq.now)
+	if err != nil {
+		return err
+	}
+	defer lease.Abandon()
+	if live == "sse" {
+		return h.follow(rq, s)
+	}
+	return h.poll(rq, s)
+}
+
+// until returns the time d from now, or when the visitor's right to read ends.
+func (rq *request) until(d time.Duration) time.Time {
+	at := time.Now().Add(d)
+	if end := rq.v.Expires(); !end.IsZero() && end.Before(at) {
+		return end
+	}
+	return at
 }
 
 // start reads where to start.
@@ -101,11 +123,11 @@ func (h *Handler) catchUp(rq request, s *state) error {
 	if matches(rq.r.Header["If-None-Match"], tag) {
 		h.answerHeader(rq.w, s, p.next)
 		setPage(rq.w.Header(), p)
-		rq.w.Header().Set("Cache-Control", caching(rq.r, s))
+		rq.w.Header().Set("Cache-Control", caching(rq, s))
 		rq.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.answer(rq, s, p, caching(rq.r, s))
+	h.answer(rq, s, p, caching(rq, s))
 	return nil
 }
 
@@ -136,9 +158,9 @@ func matches(header []string, tag string) bool {
 
 // caching says how long a page may be kept by caches, which is not longer than the
 // stream is certainly there.
-func caching(r *http.Request, s *state) string {
+func caching(rq request, s *state) string {
 	scope, age := "public", int64(60)
-	if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+	if rq.v.Private() || rq.r.Header.Get("Authorization") != "" || rq.r.Header.Get("Cookie") != "" {
 		scope = "private"
 	}
 	switch {

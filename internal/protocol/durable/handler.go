@@ -33,18 +33,25 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 )
 
 // Options configure the handler.
 type Options struct {
+	Gate      *gate.Gate    // lets requests in; nil: all
 	Prefix    string        // of all streams, like "/v1/streams/"
 	Reserved  string        // prefix of topics that are no streams; "" for none
 	MaxBytes  int           // in one request, and in a message, as in hub.Options; 0: 1 MiB
 	Wait      time.Duration // that a long poll waits for data; 0: 20 s
 	Heartbeat time.Duration // silence after which a follower gets a comment; 0: never
-	Rotate    time.Duration // after which a follower has to come back, give or take a tenth; 0: 60 s
-	Log       *slog.Logger  // nil: none
+	// ProxyBuffering leaves out the header that asks proxies not to collect what
+	// followers are sent.
+	ProxyBuffering bool
+	// BodyTimeout is the time a body has to arrive. 0: no limit.
+	BodyTimeout time.Duration
+	Rotate      time.Duration // after which a follower has to come back, give or take a tenth; 0: 60 s
+	Log         *slog.Logger  // nil: none
 }
 
 // A Handler serves the streams of a hub.
@@ -79,6 +86,9 @@ func New(h *hub.Hub, o Options) *Handler {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
 	o.Wait = cmp.Or(o.Wait, 20*time.Second)
 	o.Rotate = cmp.Or(o.Rotate, time.Minute)
+	if o.Gate == nil {
+		o.Gate = gate.Open()
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -117,7 +127,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := h.checkOrigin(w, r)
 	if err == nil {
-		err = h.route(w, r)
+		err = h.enter(w, r)
 	}
 	if err != nil {
 		problem.StopReading(w, r)
@@ -125,19 +135,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// enter finds out who sends a request. It may use a ticket up.
+func (h *Handler) enter(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodOptions {
+		return h.route(w, r, nil)
+	}
+	v, err := h.opts.Gate.Enter(r)
+	if err != nil {
+		return err
+	}
+	return h.route(w, r, v)
+}
+
 // route finds the stream and what to do with it.
-func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) route(w http.ResponseWriter, r *http.Request, v *gate.Visitor) error {
 	name, err := h.name(r.URL.Path)
 	if err != nil {
 		return err
 	}
 	switch r.Method {
-	case http.MethodGet:
-		return h.get(w, r, name)
-	case http.MethodHead:
-		return h.describe(w, name)
+	case http.MethodGet, http.MethodHead:
+		return h.look(w, r, v, name)
 	case http.MethodPost, http.MethodPut, http.MethodDelete:
-		return h.change(w, r, name)
+		return h.change(w, r, v, name)
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", ")+", OPTIONS")
 	if r.Method == http.MethodOptions {
@@ -148,16 +168,33 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
 		Detail: "method " + problem.Quote(r.Method) + " is not possible here; possible are " + w.Header().Get("Allow")}
 }
 
+// look serves the methods that read a stream.
+func (h *Handler) look(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
+	if err := v.MaySubscribe(name); err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		return h.describe(w, name)
+	}
+	return h.get(w, r, v, name)
+}
+
 // change serves the methods that change a stream.
-func (h *Handler) change(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *Handler) change(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
 	if h.writing.over() {
 		return errStopping
 	}
+	if err := v.MayPublish(name); err != nil {
+		return err
+	}
 	switch r.Method {
 	case http.MethodPut:
-		return h.put(w, r, name)
+		return h.put(w, r, v, name)
 	case http.MethodPost:
-		return h.post(w, r, name)
+		return h.post(w, r, v, name)
+	}
+	if err := v.Publish(1); err != nil {
+		return err
 	}
 	return h.delete(w, r, name)
 }

@@ -76,7 +76,7 @@ func (h *Handler) poll(rq request, s *state) error {
 		return err
 	}
 	defer wt.end()
-	timer := time.NewTimer(h.opts.Wait)
+	timer := time.NewTimer(time.Until(rq.until(h.opts.Wait)))
 	defer timer.Stop()
 	for ended := false; ; ended = wt.wait(rq.r.Context(), timer) != changed {
 		if err := wt.again(); err != nil {
@@ -99,7 +99,7 @@ func (h *Handler) answerPoll(rq request, s *state, p page) {
 		head.Set("Stream-Cursor", strconv.FormatUint(nextCursor(rq.cursor, time.Now()), 10))
 	}
 	if len(p.entries) > 0 {
-		h.answer(rq, s, p, caching(rq.r, s))
+		h.answer(rq, s, p, caching(rq, s))
 		return
 	}
 	h.answerHeader(rq.w, s, p.next)

@@ -43,7 +43,7 @@ func (h *Handler) follow(rq request, s *state) error {
 	}
 	f := &follower{waiter: wt, out: bufio.NewWriter(rq.w), rc: http.NewResponseController(rq.w)}
 	now, spread := time.Now(), h.opts.Rotate/5
-	f.until = now.Add(h.opts.Rotate - spread/2 + rand.N(spread))
+	f.until = rq.until(h.opts.Rotate - spread/2 + rand.N(spread))
 	f.cursor = nextCursor(rq.cursor, now)
 	f.head(p)
 	defer f.rc.SetWriteDeadline(time.Time{}) // the connection goes on
@@ -55,7 +55,9 @@ func (f *follower) head(p page) {
 	head := f.rq.w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-cache")
-	head.Set("X-Accel-Buffering", "no")
+	if !f.h.opts.ProxyBuffering {
+		head.Set("X-Accel-Buffering", "no")
+	}
 	if !f.s.isText() {
 		head.Set("Stream-SSE-Data-Encoding", "base64")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/handover"
 	"github.com/weirstream/weir/internal/intake"
 	"github.com/weirstream/weir/internal/loop"
+	"github.com/weirstream/weir/internal/proxy"
 )
 
 // A publisher that sends one message after the other on one connection is served
@@ -86,12 +87,21 @@ func (h *Handler) adopt(w http.ResponseWriter, r *http.Request, topic string, re
 		giveBack(srv, nc, unread)
 		return true
 	}
+	client, _ := nc.RemoteAddr().(*net.TCPAddr)
 	h.intake.Adopt(intake.Conn{FD: fd, Unread: unread, GiveBack: func(fd int, unread []byte) {
 		if nc, err := loop.Attach(fd); err == nil {
-			giveBack(srv, nc, unread)
+			giveBack(srv, proxy.WithClient(nc, client.AddrPort()), unread)
 		}
 	}})
 	return true
+}
+
+// Adopted returns how many connections are served without net/http.
+func (h *Handler) Adopted() int {
+	if h.intake == nil {
+		return 0
+	}
+	return h.intake.Len()
 }
 
 // giveBack gives a connection back to net/http after a POST. Some clients end a
@@ -124,7 +134,7 @@ func (b *batch) Add(r *intake.Request) bool {
 	}
 	topic := string(name)
 	q, err := url.ParseQuery(string(r.Query))
-	if err != nil || b.h.mayPublish(topic) != nil {
+	if err != nil || b.h.mayPublish(b.h.opts.Gate.Anybody(), topic) != nil {
 		return false
 	}
 	var keys []string

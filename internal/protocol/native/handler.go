@@ -7,6 +7,9 @@
 //	GET    /v1/events?topic=…      follow several; QUERY or POST with a form body do the same
 //	HEAD   /v1/events?topic=…      what is kept of several
 //	POST   /v1/events              publish many, as JSON lines
+//	POST   /v1/tickets             a ticket for one request of a page
+//	GET    /v1/connections?user=…  the streams that are open
+//	DELETE /v1/connections?user=…  end them
 //
 // [New] makes the handler. Errors are problem documents (RFC 9457) with a stable
 // code. It may serve any number of requests at once.
@@ -26,6 +29,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/intake"
 	"github.com/weirstream/weir/internal/problem"
 )
@@ -35,13 +39,16 @@ const Reserved = "weir/"
 
 // Options configure the handler.
 type Options struct {
-	MaxBytes int // of one message's data, as in hub.Options; 0: 1 MiB
+	Gate     *gate.Gate // lets requests in; nil: all
+	MaxBytes int        // of one message's data, as in hub.Options; 0: 1 MiB
 	// Adopt takes connections over from publishers that send one message after the
 	// other. The server must use [ConnContext], and Drain must be called before it
 	// stops.
 	Adopt bool
 	// Idle is the silence after which such a connection is closed. 0: 2 min.
 	Idle time.Duration
+	// BodyTimeout is the time a body, or a line of one, has to arrive. 0: no limit.
+	BodyTimeout time.Duration
 	// Served is called for each request that was answered without net/http. It may be nil.
 	Served func()
 }
@@ -77,6 +84,9 @@ func New(h *hub.Hub, o Options) *Handler {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 20
 	}
+	if o.Gate == nil {
+		o.Gate = gate.Open()
+	}
 	if o.Served == nil {
 		o.Served = func() {}
 	}
@@ -106,12 +116,20 @@ func (h *Handler) EndPolls() { h.polling.end() }
 const (
 	topicsPath = "/v1/topics/"
 	eventsPath = "/v1/events"
+
+	ticketsPath     = "/v1/tickets"
+	connectionsPath = "/v1/connections"
 )
 
 // methods are those of the resource at path, without OPTIONS.
 func methods(path string) []string {
-	if strings.HasPrefix(path, topicsPath) {
+	switch {
+	case strings.HasPrefix(path, topicsPath):
 		return topicMethods
+	case path == ticketsPath:
+		return ticketsMethods
+	case path == connectionsPath:
+		return connectionsMethods
 	}
 	return eventsMethods
 }
@@ -119,6 +137,9 @@ func methods(path string) []string {
 var (
 	topicMethods  = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete}
 	eventsMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, "QUERY"}
+
+	ticketsMethods     = []string{http.MethodPost}
+	connectionsMethods = []string{http.MethodGet, http.MethodDelete}
 )
 
 // ServeHTTP implements [http.Handler]. It does not clean paths: a topic is what
@@ -130,12 +151,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := h.checkOrigin(w, r)
 	if err == nil {
-		err = h.route(w, r)
+		err = h.enter(w, r)
 	}
 	if err != nil {
 		problem.StopReading(w, r)
 		writeProblem(w, err)
 	}
+}
+
+// enter finds out who sends a request. It may use a ticket up.
+func (h *Handler) enter(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodOptions {
+		return h.route(w, r, nil)
+	}
+	v, err := h.opts.Gate.Enter(r)
+	if err != nil {
+		return err
+	}
+	return h.route(w, r, v)
 }
 
 // checkOrigin refuses what a page of an origin that is not allowed asks to change.
@@ -154,45 +187,49 @@ func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
 }
 
 // route finds the resource.
-func (h *Handler) route(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) route(w http.ResponseWriter, r *http.Request, v *gate.Visitor) error {
 	name, ok := strings.CutPrefix(r.URL.Path, topicsPath)
 	switch {
 	case ok:
-		return h.topic(w, r, name)
+		return h.topic(w, r, v, name)
 	case r.URL.Path == eventsPath:
-		return h.events(w, r)
+		return h.events(w, r, v)
+	case r.URL.Path == ticketsPath:
+		return h.tickets(w, r, v)
+	case r.URL.Path == connectionsPath:
+		return h.connections(w, r, v)
 	}
 	return problem.Document{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + problem.Quote(r.URL.Path)}
 }
 
 // topic serves /v1/topics/{topic...}.
-func (h *Handler) topic(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *Handler) topic(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
 	q, err := query(r)
 	if err != nil {
 		return err
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		return h.subscribe(w, r, q, readParams, []string{name})
+		return h.subscribe(w, r, v, q, readParams, []string{name})
 	case http.MethodPost:
-		return h.publish(w, r, q, name)
+		return h.publish(w, r, v, q, name)
 	case http.MethodDelete:
-		return h.forget(w, q, name)
+		return h.forget(w, v, q, name)
 	}
 	return otherMethod(w, r)
 }
 
 // events serves /v1/events.
-func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) events(w http.ResponseWriter, r *http.Request, v *gate.Visitor) error {
 	q, err := query(r)
 	if err != nil {
 		return err
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		return h.subscribe(w, r, q, selectParams, q["topic"])
+		return h.subscribe(w, r, v, q, selectParams, q["topic"])
 	case http.MethodPost, "QUERY":
-		return h.post(w, r, q)
+		return h.post(w, r, v, q)
 	}
 	return otherMethod(w, r)
 }

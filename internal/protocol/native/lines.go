@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -24,6 +25,7 @@ var linesParams = []string{keyParam}
 // A lineReader publishes JSON lines as they arrive.
 type lineReader struct {
 	h          *Handler
+	visitor    *gate.Visitor
 	in         *bufio.Reader
 	key        string // of the whole request, or ""
 	number     int    // of the line read last, from 1
@@ -31,13 +33,14 @@ type lineReader struct {
 	published  int
 	duplicates int // of those that are published: how many had been before
 	lastID     string
+	began      time.Time     // when the first part of the line that is being read came; zero: none has
 	batch      []hub.Message // checked, not yet published
 	first      int           // number of the first line of batch
 }
 
 // publishLines publishes a body of JSON lines and answers with the count. Lines
 // before a bad one stay published.
-func (h *Handler) publishLines(w http.ResponseWriter, r *http.Request, q url.Values) error {
+func (h *Handler) publishLines(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values) error {
 	if err := onlyParams(q, linesParams); err != nil {
 		return err
 	}
@@ -45,11 +48,12 @@ func (h *Handler) publishLines(w http.ResponseWriter, r *http.Request, q url.Val
 	if err != nil {
 		return err
 	}
-	if err := h.mayPublish(); err != nil {
-		return err
+	if h.Draining() {
+		return errStopping
 	}
 	defer h.unblock(w)()
-	lr := &lineReader{h: h, in: bufio.NewReaderSize(r.Body, 64<<10), key: key}
+	lr := &lineReader{h: h, visitor: v, key: key}
+	lr.in = bufio.NewReaderSize(&lineBody{lr: lr, body: r.Body, rc: http.NewResponseController(w)}, 64<<10)
 	// A client that is gone does not undo the lines that it has sent.
 	if err := lr.all(context.WithoutCancel(r.Context())); err != nil {
 		p := asProblem(err)
@@ -79,6 +83,36 @@ func (h *Handler) unblock(w http.ResponseWriter) (end func()) {
 		if !stop() {
 			<-done
 		}
+	}
+}
+
+// A lineBody reads a body of lines. The next line may be hours away, but one that
+// has begun must come.
+type lineBody struct {
+	lr   *lineReader
+	body io.Reader
+	rc   *http.ResponseController
+}
+
+func (b *lineBody) Read(p []byte) (int, error) {
+	if timeout := b.lr.h.opts.BodyTimeout; timeout > 0 {
+		b.arm(timeout)
+	}
+	return b.body.Read(p)
+}
+
+func (b *lineBody) arm(timeout time.Duration) {
+	lr := b.lr
+	if lr.in.Buffered() == 0 && lr.began.IsZero() {
+		_ = b.rc.SetReadDeadline(time.Time{})
+	} else {
+		if lr.began.IsZero() {
+			lr.began = time.Now()
+		}
+		_ = b.rc.SetReadDeadline(lr.began.Add(timeout))
+	}
+	if lr.h.Draining() { // unblock may have been before
+		_ = b.rc.SetReadDeadline(time.Now())
 	}
 }
 
@@ -113,6 +147,7 @@ func (lr *lineReader) moreBuffered() bool {
 // next returns the next line without its end, valid until the next call, or
 // io.EOF. The last line need not end with LF.
 func (lr *lineReader) next() ([]byte, error) {
+	lr.began = time.Time{}
 	line, err := lr.in.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {
 		line, err = lr.long(bytes.Clone(line))
@@ -126,8 +161,10 @@ func (lr *lineReader) next() ([]byte, error) {
 		return bytes.TrimSpace(line), nil
 	case known:
 		return nil, err
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded) && lr.h.Draining():
 		return nil, errStopping
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, problem.TooSlow("line", lr.h.opts.BodyTimeout)
 	case len(line) == 0:
 		return nil, problem.BadRequest("bad_body", "the body ended early")
 	}
@@ -155,7 +192,7 @@ func (lr *lineReader) add(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := lr.h.mayPublish(m.Topics...); err != nil {
+	if err := lr.h.mayPublish(lr.visitor, m.Topics...); err != nil {
 		return err
 	}
 	switch {
@@ -179,7 +216,11 @@ func (lr *lineReader) flush(ctx context.Context) error {
 	if len(lr.batch) == 0 {
 		return nil
 	}
-	receipts, err := lr.h.hub.Commit(ctx, nil, lr.batch...)
+	err := lr.visitor.Publish(len(lr.batch))
+	var receipts []hub.Receipt
+	if err == nil {
+		receipts, err = lr.h.hub.Commit(ctx, nil, lr.batch...)
+	}
 	if err != nil {
 		lr.bad = lr.first
 		return err

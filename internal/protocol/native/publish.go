@@ -3,9 +3,6 @@ package native
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
 	"github.com/weirstream/weir/internal/topic"
 )
@@ -21,8 +19,8 @@ import (
 var publishParams = []string{"type", "id", "key", "state", "retry", keyParam}
 
 // publish publishes the request's body, whatever its type, to one topic.
-func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, name string) error {
-	if err := h.mayPublish(name); err != nil {
+func (h *Handler) publish(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values, name string) error {
+	if err := h.mayPublish(v, name); err != nil {
 		return err
 	}
 	m, err := message(q, r.Header[keyHeader], name)
@@ -33,7 +31,10 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, q url.Values, 
 		return err
 	}
 	// Once more: what is published after the readers were told to go is lost.
-	if err := h.mayPublish(name); err != nil {
+	if h.Draining() {
+		return errStopping
+	}
+	if err := v.Publish(1); err != nil {
 		return err
 	}
 	// A client may close its side right after the body, which ends r.Context.
@@ -76,12 +77,16 @@ func message(q url.Values, keys []string, name string) (m hub.Message, err error
 	return m, err
 }
 
-// mayPublish refuses what no client may publish to, and all while draining.
-func (h *Handler) mayPublish(names ...string) error {
+// mayPublish refuses what no client may publish to, what this one may not, and all
+// while draining.
+func (h *Handler) mayPublish(v *gate.Visitor, names ...string) error {
 	if h.Draining() {
 		return errStopping
 	}
 	for _, name := range names {
+		if err := v.MayPublish(name); err != nil {
+			return err
+		}
 		if strings.HasPrefix(name, Reserved) {
 			return problem.BadRequest("bad_topic", "topic "+problem.Quote(name)+": the prefix "+Reserved+" is reserved for the server")
 		}
@@ -94,22 +99,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err := identity(r); err != nil {
 		return nil, err
 	}
-	return readBody(w, r, "message", h.opts.MaxBytes)
-}
-
-// readBody reads the whole body. One that says that it is too large is not read.
-func readBody(w http.ResponseWriter, r *http.Request, what string, limit int) ([]byte, error) {
-	if r.ContentLength > int64(limit) {
-		return nil, problem.TooLarge(fmt.Sprintf("%s is %d bytes, limit %d", what, r.ContentLength, limit), limit)
-	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, problem.TooLarge(fmt.Sprintf("%s is more than %d bytes, the limit", what, limit), limit)
-	}
-	if err != nil {
-		return nil, problem.BadRequest("bad_body", "the body ended early, after "+strconv.Itoa(len(data))+" bytes")
-	}
-	return data, nil
+	return problem.ReadBody(w, r, "message", h.opts.MaxBytes, h.opts.BodyTimeout)
 }
 
 // identity refuses bodies that would have to be decompressed: readers would get
@@ -153,7 +143,7 @@ func retryParam(q url.Values) (time.Duration, error) {
 
 // post serves POST and QUERY /v1/events: a form subscribes, JSON lines, which a
 // body without a type is taken for, publish.
-func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) error {
+func (h *Handler) post(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values) error {
 	if err := identity(r); err != nil {
 		return err
 	}
@@ -164,10 +154,10 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) err
 	}
 	switch t {
 	case "application/x-www-form-urlencoded":
-		return h.subscribeForm(w, r, q)
+		return h.subscribeForm(w, r, v, q)
 	case "application/x-ndjson", "application/json", "application/jsonl", "application/json-lines", "":
 		if r.Method == http.MethodPost && (t != "" || contentType == "") {
-			return h.publishLines(w, r, q)
+			return h.publishLines(w, r, v, q)
 		}
 	}
 	return unsupported("Content-Type is " + problem.Quote(contentType) + ": send JSON lines as application/x-ndjson to publish, or application/x-www-form-urlencoded to subscribe")
@@ -176,8 +166,8 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, q url.Values) err
 // maxForm bounds the form of a subscription, in bytes.
 const maxForm = 256 << 10
 
-func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request, q url.Values) error {
-	data, err := readBody(w, r, "form", maxForm)
+func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values) error {
+	data, err := problem.ReadBody(w, r, "form", maxForm, h.opts.BodyTimeout)
 	if err != nil {
 		return err
 	}
@@ -191,12 +181,12 @@ func (h *Handler) subscribeForm(w http.ResponseWriter, r *http.Request, q url.Va
 	for name, values := range fields {
 		q[name] = append(q[name], values...)
 	}
-	return h.subscribe(w, r, q, selectParams, q["topic"])
+	return h.subscribe(w, r, v, q, selectParams, q["topic"])
 }
 
 // forget answers DELETE.
-func (h *Handler) forget(w http.ResponseWriter, q url.Values, name string) error {
-	if err := h.mayPublish(name); err != nil {
+func (h *Handler) forget(w http.ResponseWriter, v *gate.Visitor, q url.Values, name string) error {
+	if err := h.mayPublish(v, name); err != nil {
 		return err
 	}
 	if err := onlyParams(q, nil); err != nil {

@@ -22,11 +22,12 @@ func query(r *http.Request) (url.Values, error) {
 }
 
 // onlyParams refuses parameters that mean nothing here: a misspelt one would
-// silently change what the reader gets. Each but topic has one value.
+// silently change what the reader gets. Each but topic has one value. A ticket may be
+// anywhere: it says who the reader is.
 func onlyParams(q url.Values, known []string) error {
 	for _, name := range sortedNames(q) {
 		switch n := len(q[name]); {
-		case !slices.Contains(known, name):
+		case name != "ticket" && !slices.Contains(known, name):
 			return problem.BadRequest("unknown_parameter", "unknown parameter "+problem.Quote(name)+"; "+list(known))
 		case n > 1 && name != "topic":
 			return problem.BadRequest("bad_parameter", name+" is given "+strconv.Itoa(n)+" times: want it once")

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/media"
 	"github.com/weirstream/weir/internal/problem"
+	"github.com/weirstream/weir/stream"
 )
 
 var (
@@ -28,7 +31,7 @@ const maxWait = 5 * time.Minute
 
 // subscribe answers with a stream of topics, or with one poll; or, to HEAD, with
 // what is kept of them.
-func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values, known, topics []string) error {
+func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values, known, topics []string) error {
 	if err := onlyParams(q, known); err != nil {
 		return err
 	}
@@ -40,15 +43,50 @@ func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, q url.Values
 		return err
 	}
 	wait, err := waitParam(q)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case r.Method == http.MethodHead:
-		return h.describe(w, sub)
-	case q.Has("wait"):
-		return h.poll(w, r, wait, sub)
 	}
-	return h.hub.Serve(w, r, sub)
+	if err := mayRead(v, topics); err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		return h.describe(w, sub)
+	}
+	lease, err := v.Open(sub.From != hub.FromNow())
+	if err != nil {
+		return h.full(w, r, err)
+	}
+	defer lease.Abandon()
+	sub.Replayed = lease.Replayed()
+	if q.Has("wait") {
+		return h.poll(w, r, v, wait, sub)
+	}
+	return h.hub.Serve(w, lease.Request(r), sub)
+}
+
+// mayRead refuses what the visitor may not read all of.
+func mayRead(v *gate.Visitor, topics []string) error {
+	for _, name := range topics {
+		if err := v.MaySubscribe(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// longRetry is after which time a browser for which there was no room comes back.
+const longRetry = 30 * time.Second
+
+// full answers a reader for whom there is no room. A browser's EventSource gives up
+// for good at any status but 200, so it gets a stream that says what is wrong, and
+// when to come back.
+func (h *Handler) full(w http.ResponseWriter, r *http.Request, err error) error {
+	p, ok := errors.AsType[problem.Document](err)
+	if !ok || r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Mode") == "" || r.Header.Get("Accept") != "text/event-stream" {
+		return err
+	}
+	stream.Refuse(w, stream.Refusal{Code: p.Code, Detail: p.Detail, Status: p.Status}, max(p.RetryAfter, longRetry))
+	return nil
 }
 
 // subscription reads the parameters of a subscription.
@@ -126,14 +164,24 @@ func waitParam(q url.Values) (time.Duration, error) {
 var pollTypes = [...]string{hub.Events: "text/event-stream", hub.Envelope: "text/event-stream",
 	hub.Lines: "application/x-ndjson", hub.Text: "text/plain; charset=utf-8"}
 
-// poll answers a long poll.
-func (h *Handler) poll(w http.ResponseWriter, r *http.Request, wait time.Duration, sub hub.Subscription) error {
+// poll answers a long poll. It does not wait for longer than the visitor may read,
+// and what it has got by then is for those who still may.
+func (h *Handler) poll(w http.ResponseWriter, r *http.Request, v *gate.Visitor, wait time.Duration, sub hub.Subscription) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(h.polling, cancel)()
+	if end := v.Expires(); !end.IsZero() {
+		wait = min(wait, max(0, time.Until(end)))
+	}
 	body, lastID, err := h.hub.Poll(ctx, sub, wait)
 	if err != nil {
 		return err
+	}
+	if err := v.Still(); err != nil {
+		return err
+	}
+	if sub.Replayed != nil && sub.From != hub.FromNow() {
+		sub.Replayed(int64(len(body)))
 	}
 	head := answerHeader(w, pollTypes[sub.Form])
 	head.Add("Vary", "Accept")
