@@ -27,6 +27,10 @@ var needs = []need{
 	{"node", []string{"nodejs"}, "runs clients and tests from npm"},
 	{"npm", []string{"npm"}, "installs clients and tests from npm"},
 	{"vmstat", []string{"procps"}, "makes real output to publish"},
+	{"nginx", []string{"nginx"}, "stands in front of weir"},
+	{"caddy", []string{"caddy"}, "stands in front of weir"},
+	{"haproxy", []string{"haproxy"}, "stands in front of weir"},
+	{"apache2", []string{"apache2-bin"}, "stands in front of weir"}, // apache2 would start one
 }
 
 // nodeDir holds package.json with the clients from npm, pinned by its lock file.
@@ -58,8 +62,13 @@ func missing(needs []need, present func(command string) bool) []need {
 }
 
 func present(command string) bool {
-	_, err := exec.LookPath(command)
-	return err == nil
+	// Servers are where only root looks.
+	for _, candidate := range []string{command, filepath.Join("/usr/sbin", command)} {
+		if _, err := exec.LookPath(candidate); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // packagesOf lists the Debian packages of the needs.
