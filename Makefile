@@ -3,7 +3,7 @@
 FUZZTIME ?= 20s
 CHAOS ?= 10m
 
-.PHONY: check test fmt lint fuzz chaos build docs
+.PHONY: check test fmt lint fuzz chaos build packages docs
 
 check: ## all checks and tests; installs what they need
 	go run ./test
@@ -30,6 +30,9 @@ chaos: ## kills, cuts, damage and full disks for about CHAOS; root may fill a re
 
 build: ## bin/weir, static
 	CGO_ENABLED=0 go build -trimpath -o bin/weir ./cmd/weir
+
+packages: ## bin/*.deb and bin/*.rpm, for VERSION and ARCH if they are set
+	sh deploy/package/build.sh
 
 docs: ## documents that are generated from code
 	go generate ./...

@@ -21,11 +21,15 @@ type mix struct {
 	exact []string            // those without a wildcard
 	wild  []string            // the others
 	names map[string]struct{} // the exact ones again, if they are many
+	set   *topic.Patterns     // those with a wildcard again, if they are many
 	all   bool                // one of them is "**"
 }
 
 // manyNames is the number of names from which on a map beats comparing one by one.
 const manyNames = 16
+
+// manyPatterns is the number of patterns from which on a set beats matching one by one.
+const manyPatterns = 4
 
 // Select returns the selector of the topics that match at least one pattern. In a
 // pattern the segment "*" stands for one segment, and "**", which must be the
@@ -60,6 +64,9 @@ func (s *Selector) sortOut() {
 		} else {
 			s.mix.exact = append(s.mix.exact, p)
 		}
+	}
+	if len(s.mix.wild) >= manyPatterns {
+		s.mix.set = topic.NewPatterns(s.mix.wild)
 	}
 	if len(s.mix.exact) >= manyNames {
 		s.mix.names = make(map[string]struct{}, len(s.mix.exact))
@@ -117,6 +124,9 @@ func (m *mix) match(name string) bool {
 		}
 	} else if slices.Contains(m.exact, name) {
 		return true
+	}
+	if m.set != nil {
+		return m.set.Match(name)
 	}
 	for _, p := range m.wild {
 		if topic.Match(p, name) {

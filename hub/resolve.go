@@ -44,15 +44,34 @@ func (h *Hub) resolve(sub Subscription) (place, error) {
 	if h.isClosed() {
 		return place{}, ErrClosed
 	}
-	if n := len(sub.Topics); n == 0 || n > h.opts.MaxTopics {
-		return place{}, fmt.Errorf("%w: %d topics, from 1 to %d are possible", ErrPattern, n, h.opts.MaxTopics)
-	}
-	sel, err := eventlog.Select(sub.Topics...)
+	sel, err := h.selector(sub.Topics)
 	if err != nil {
-		return place{}, fmt.Errorf("%w: %v", ErrPattern, err)
+		return place{}, err
 	}
 	p := place{selector: sel, form: sub.Form, policy: cmp.Or(sub.Policy, h.opts.policy(sub.Topics[0])), slow: cmp.Or(sub.Slow, h.opts.Slow), replayed: sub.Replayed}
 	return p, h.locate(&p, sub.From)
+}
+
+// selector checks topics and patterns.
+func (h *Hub) selector(topics []string) (*eventlog.Selector, error) {
+	if n := len(topics); n == 0 || n > h.opts.MaxTopics {
+		return nil, fmt.Errorf("%w: %d topics, from 1 to %d are possible", ErrPattern, n, h.opts.MaxTopics)
+	}
+	sel, err := eventlog.Select(topics...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrPattern, err)
+	}
+	return sel, nil
+}
+
+// Bounds describes what is kept of topics and patterns, of which there may be as many
+// as in a subscription.
+func (h *Hub) Bounds(topics ...string) (eventlog.Bounds, error) {
+	sel, err := h.selector(topics)
+	if err != nil {
+		return eventlog.Bounds{}, err
+	}
+	return h.log.Bounds(sel), nil
 }
 
 // locate finds the start. What was lost before it is not news to the reader,

@@ -56,7 +56,7 @@ func ParseSince(s string) (Start, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return FromTime(t), nil
 	}
-	return Start{}, fmt.Errorf(`since is %q: want "start", "now", an age like "10m", or an RFC 3339 time`, s)
+	return Start{}, fmt.Errorf(`since is %.80q: want "start", "now", an age like "10m", or an RFC 3339 time`, s)
 }
 
 // maxLast bounds the query parameter last.
@@ -66,7 +66,7 @@ const maxLast = 1_000_000
 func ParseLast(s string) (Start, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > maxLast {
-		return Start{}, fmt.Errorf("last is %q: want a number from 0 to %d", s, maxLast)
+		return Start{}, fmt.Errorf("last is %.80q: want a number from 0 to %d", s, maxLast)
 	}
 	return FromLast(n), nil
 }

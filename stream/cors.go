@@ -24,7 +24,7 @@ func (op *Opener) Preflight(w http.ResponseWriter, r *http.Request, methods ...s
 	h, list := w.Header(), strings.Join(methods, ", ")
 	if allowed && r.Header.Get("Access-Control-Request-Method") != "" {
 		h.Set("Access-Control-Allow-Methods", list)
-		h.Set("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID")
+		h.Set("Access-Control-Allow-Headers", "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, Traceparent, Tracestate")
 		h.Set("Access-Control-Max-Age", "7200") // seconds; no browser keeps it for longer than a day, Chromium for no more than this
 	}
 	h.Set("Allow", list+", OPTIONS")

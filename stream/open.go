@@ -18,6 +18,7 @@ type Opener struct {
 	format    Format
 	mediaType string // of format, without parameters
 	framed    [2]loop.Config
+	unwatched [2]loop.Config // the same for sockets that the kernel does not give up
 }
 
 // The two ways to delimit a body: HTTP/1.1 chunks, or as the layer below does
@@ -44,6 +45,10 @@ func NewOpener(o Options, f Format) (*Opener, error) {
 	op.framed[plain], op.framed[chunked] = base, base
 	op.framed[chunked].Beat = appendChunk(nil, f.Beat)
 	op.framed[chunked].Tail = []byte("0\r\n\r\n")
+	op.unwatched = op.framed
+	for i := range op.unwatched {
+		op.unwatched[i].Patience = max(o.UserTimeout, 0)
+	}
 	return op, nil
 }
 
@@ -165,8 +170,12 @@ func (op *Opener) maxAge() time.Duration {
 
 // start prepares the stream for a loop.
 func (c *Conn) start(fd int, sock loop.Socket, keep bool) {
+	c.startWith(&c.opener.framed, fd, sock, keep)
+}
+
+func (c *Conn) startWith(framed *[2]loop.Config, fd int, sock loop.Socket, keep bool) {
 	op := c.opener
-	c.io.Init(op.opts.Engine.loops.Pick(), &op.framed[c.framing], c, fd, sock, op.maxAge(), keep)
+	c.io.Init(op.opts.Engine.loops.Pick(), &framed[c.framing], c, fd, sock, op.maxAge(), keep)
 }
 
 // join tells the program of the stream and adds it to its loop, whatever the program
@@ -201,7 +210,9 @@ func (c *Conn) keepHandler(w http.ResponseWriter, r *http.Request, first []byte)
 		if _, err := w.Write(p); err != nil {
 			return err
 		}
-		return rc.Flush()
+		err := rc.Flush()
+		_ = rc.SetWriteDeadline(time.Time{}) // at which net/http would reset an HTTP/2 stream, also a silent one
+		return err
 	}
 	_ = rc.SetWriteDeadline(time.Time{})
 	w.WriteHeader(http.StatusOK)

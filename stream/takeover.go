@@ -40,8 +40,12 @@ func (c *Conn) takeOver(w http.ResponseWriter, r *http.Request, first []byte) (b
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.setRemote(tcp.AddrPort())
 	}
+	framed := &c.opener.framed
+	if nc.LocalAddr().Network() == "unix" {
+		framed = &c.opener.unwatched
+	}
 	if fd, err := c.detach(nc); err == nil {
-		c.start(fd, nil, keep)
+		c.startWith(framed, fd, nil, keep)
 	} else {
 		c.deliverTo(nc)
 	}

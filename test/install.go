@@ -27,6 +27,7 @@ var needs = []need{
 	{"node", []string{"nodejs"}, "runs clients and tests from npm"},
 	{"npm", []string{"npm"}, "installs clients and tests from npm"},
 	{"vmstat", []string{"procps"}, "makes real output to publish"},
+	{"systemd-analyze", []string{"systemd"}, "checks the unit"},
 	{"nginx", []string{"nginx"}, "stands in front of weir"},
 	{"caddy", []string{"caddy"}, "stands in front of weir"},
 	{"haproxy", []string{"haproxy"}, "stands in front of weir"},

@@ -70,7 +70,7 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetVersionTemplate("weir {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), logCommand(s), benchCommand(s), configCommand(s), tokenCommand(s), reloadCommand(s), versionCommand(s))
+	root.AddCommand(serveCommand(s), pubCommand(s), subCommand(s), logCommand(s), benchCommand(s), configCommand(s), tokenCommand(s), reloadCommand(s), healthCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd("")
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {

@@ -43,12 +43,16 @@ type target struct {
 // addServerFlags adds --server and --token-file, which variables preset.
 func addServerFlags(cmd *cobra.Command, s Streams) *target {
 	t := &target{bearer: bearer{text: s.lookup(config.TokenVariable)}}
-	f := cmd.Flags()
-	f.StringVar(&t.server, "server", cmp.Or(s.lookup(config.ServerVariable), defaultServer),
-		"`URL` of the server, or unix:/path of its socket (variable WEIR_SERVER)")
-	f.StringVar(&t.bearer.file, "token-file", s.lookup(config.TokenFileVariable),
+	addServerFlag(cmd, s, &t.server)
+	cmd.Flags().StringVar(&t.bearer.file, "token-file", s.lookup(config.TokenFileVariable),
 		"`FILE` with a token or API key, read anew for each request (variable WEIR_TOKEN_FILE, or WEIR_TOKEN with the token itself)")
 	return t
+}
+
+// addServerFlag adds --server, which a variable presets.
+func addServerFlag(cmd *cobra.Command, s Streams, server *string) {
+	cmd.Flags().StringVar(server, "server", cmp.Or(s.lookup(config.ServerVariable), defaultServer),
+		"`URL` of the server, or unix:/path of its socket (variable WEIR_SERVER)")
 }
 
 // A bearer is where a token comes from. A file counts before a text.

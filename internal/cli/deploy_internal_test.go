@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -53,6 +54,9 @@ func TestUnitStartsTheServer(t *testing.T) {
 	}
 	for i, arg := range command { // what systemd puts in: man systemd.unit, "Specifiers"
 		command[i] = strings.ReplaceAll(arg, "%S", "/var/lib")
+		if arg == "/etc/weir/weir.yaml" { // which the package brings
+			command[i] = freshSettings(t)
+		}
 		if strings.ContainsAny(command[i], "%$'\"\\;") {
 			t.Errorf("ExecStart: %q means something to systemd", arg)
 		}
@@ -75,6 +79,27 @@ func TestUnitStartsTheServer(t *testing.T) {
 	}
 }
 
+// freshSettings returns a file that weir config init has written.
+func freshSettings(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := writeTemplate(file, false); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestUnitReloadsByTheSignalThatServeListensFor: a reload must not end the service.
+func TestUnitReloadsByTheSignalThatServeListensFor(t *testing.T) {
+	unit := deployed(t, "weir.service")
+	if got := unitValue(t, unit, "ExecReload"); got != "/bin/kill -HUP $MAINPID" {
+		t.Errorf("ExecReload is %q", got)
+	}
+	if got := unitValue(t, unit, "Type"); got != "notify" {
+		t.Errorf("Type is %q; systemd 252 knows notify, and serve says READY=1", got)
+	}
+}
+
 // TestUnitDoesNotRepeatWhatCannotWork compares with the exit codes of the command.
 func TestUnitDoesNotRepeatWhatCannotWork(t *testing.T) {
 	codes := strings.Fields(unitValue(t, deployed(t, "weir.service"), "RestartPreventExitStatus"))
@@ -84,6 +109,7 @@ func TestUnitDoesNotRepeatWhatCannotWork(t *testing.T) {
 	}{
 		{[]string{"--nothing"}, exitUsage},
 		{[]string{"--listen", "0.0.0.0:1"}, exitConfig},
+		{[]string{"--config", filepath.Join(t.TempDir(), "missing")}, exitConfig},
 	} {
 		if code, _, err := serveWith(t, new(fake), c.args...); code != c.code || !slices.Contains(codes, strconv.Itoa(code)) {
 			t.Errorf("weir serve %q exits with %d (%s), want %d; systemd knows %q", c.args, code, err, c.code, codes)
@@ -126,6 +152,9 @@ func TestImageStartsTheServer(t *testing.T) {
 	}
 	if f.settings.Data == "" || !strings.Contains(file, "\nVOLUME "+f.settings.Data+"\n") {
 		t.Errorf("--data is %q, which is no volume", f.settings.Data)
+	}
+	if !strings.Contains(file, ` CMD ["/weir", "health"]`+"\n") || !strings.HasSuffix(defaultServer, ":8080") {
+		t.Errorf("its health is not asked at %s", defaultServer)
 	}
 	if !regexp.MustCompile(`(?m)^USER [1-9][0-9]*:[1-9][0-9]*$`).MatchString(file) {
 		t.Error("it runs as root")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/notify"
 	"github.com/weirstream/weir/internal/server"
 )
 
@@ -56,26 +58,37 @@ func (c *client) reload(ctx context.Context) error {
 
 // A reloader reads settings again for a server that runs.
 type reloader struct {
-	s     Streams
-	flags *settingFlags
-	to    backend
-	log   *slog.Logger
-	level *slog.LevelVar
+	s       Streams
+	flags   *settingFlags
+	to      backend
+	manager *notify.Manager
+	log     *slog.Logger
+	level   *slog.LevelVar
 
 	mu    sync.Mutex
 	inUse []config.Value // guarded by mu; what the server goes by
 }
 
-// reload reads all settings and hands them to the server. The log says what became of it.
+// reload reads all settings and hands them to the server. The log and the service manager
+// are told what became of it.
 func (r *reloader) reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.manager.Reloading()
+	err := r.read()
+	r.manager.Reloaded(err)
+	if err != nil {
+		r.log.Error("settings not reloaded", "error", err)
+	}
+	return err
+}
+
+func (r *reloader) read() error {
 	loaded, err := r.flags.load(r.s)
 	if err == nil {
 		err = r.to.Reload(loaded.Settings)
 	}
 	if err != nil {
-		r.log.Error("settings not reloaded", "error", err)
 		return err
 	}
 	setLevel(r.level, loaded.Settings.Log.Level)
@@ -100,13 +113,16 @@ func (r *reloader) needRestart(now []config.Value) (names []string) {
 	return names
 }
 
-// onSignals reloads for each signal, until ctx ends.
-func (r *reloader) onSignals(ctx context.Context) {
+// hangups begins to listen for the signal that asks for a reload, until stop is called.
+func (r *reloader) hangups() (signals <-chan os.Signal, stop func()) {
 	if r.s.Hangups == nil {
-		return
+		return nil, func() {}
 	}
-	signals, stop := r.s.Hangups()
-	defer stop()
+	return r.s.Hangups()
+}
+
+// onSignals reloads for each signal, until ctx ends.
+func (r *reloader) onSignals(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():

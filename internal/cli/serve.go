@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/notify"
 	"github.com/weirstream/weir/internal/server"
 )
 
@@ -26,6 +27,7 @@ type backend interface {
 
 	Reload(now *config.Settings) error // puts other settings into force
 	OnReload(fn func() error)          // fn is called when a client asks for that
+	OnDrain(fn func())                 // fn is called when Run begins to drain
 }
 
 // A listener is an address that is being served. Handler is one of config.Handlers.
@@ -83,28 +85,51 @@ WEIR_HUB_MAX_MESSAGE) or in the file that --config names.`,
 		if err != nil {
 			return err
 		}
-		again := &reloader{s: s, flags: sf, to: b, log: log, level: level, inUse: loaded.Values}
+		manager := notify.Open(s.lookup, log)
+		again := &reloader{s: s, flags: sf, to: b, manager: manager, log: log, level: level, inUse: loaded.Values}
 		b.OnReload(again.reload)
-		ctx, stop := context.WithCancel(cmd.Context())
-		var signals sync.WaitGroup
-		signals.Go(func() { again.onSignals(ctx) })
-		defer signals.Wait()
-		defer stop()
-		if err := b.Start(); err != nil {
-			return err
+		show := s.Out
+		if quiet {
+			show = io.Discard
 		}
-		show := io.Discard
-		if !quiet {
-			show = s.Out
-		}
-		err = announce(show, asJSON, b.Listeners(), loaded)
-		if err != nil {
-			err = fmt.Errorf("print the listeners: %w", err)
-			return errors.Join(err, b.Run(ended(ctx)))
-		}
-		return b.Run(ctx)
+		return run(cmd.Context(), b, again, func() error { return announce(show, asJSON, b.Listeners(), loaded) })
 	}
 	return cmd
+}
+
+// run starts a server and runs it until ctx ends. It tells the user, by announce, and the
+// service manager.
+func run(ctx context.Context, b backend, again *reloader, announce func() error) error {
+	hangups, restore := again.hangups() // at once: until then the signal ends the program
+	defer restore()
+	if err := b.Start(); err != nil {
+		return err
+	}
+	if err := announce(); err != nil {
+		err = fmt.Errorf("print the listeners: %w", err)
+		return errors.Join(err, b.Run(ended(ctx)))
+	}
+	b.OnDrain(func() { again.manager.Stopping("draining") })
+	again.manager.Ready(serving(b.Listeners()))
+	drained, finish := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { again.manager.KeepAlive(drained) })
+	beside.Go(func() { again.onSignals(ctx, hangups) })
+	err := b.Run(ctx)
+	finish()
+	stop()
+	beside.Wait()
+	return err
+}
+
+// serving is the status of a server that is well.
+func serving(ls []listener) string {
+	urls := make([]string, len(ls))
+	for i, l := range ls {
+		urls[i] = l.URL
+	}
+	return "serving " + strings.Join(urls, ", ")
 }
 
 // ended returns a context that is over: a backend that has started is stopped by

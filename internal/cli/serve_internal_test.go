@@ -32,6 +32,7 @@ func (f *fake) Reload(now *config.Settings) error {
 	return f.refuses
 }
 func (f *fake) OnReload(fn func() error) { f.onReload = fn }
+func (f *fake) OnDrain(func())           {}
 
 func (f *fake) Run(ctx context.Context) error {
 	f.ran = true

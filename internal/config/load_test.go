@@ -102,7 +102,7 @@ var samples = map[string]string{
 	"history.idempotency-window": "1h", "history.idempotency-keys": "5",
 	"http.header-timeout": "2s", "http.idle-timeout": "3s", "http.max-header": "8KiB",
 	"cors.origins": "https://a.example,http://localhost:3000", "cors.credentials": "true",
-	"http.body-timeout": "0", "http.max-streams": "10", "http.h2c": "true", "http.proxy-buffering": "true",
+	"socket-mode": "0660", "http.body-timeout": "0", "http.max-streams": "10", "http.h2c": "true", "http.proxy-buffering": "true",
 	"access.secret": strings.Repeat("s", 32), "access.secret-file": "secret", "access.public-key-file": "key.pem", "access.jwks-url": "https://a.example/jwks",
 	"access.issuer": "a", "access.audience": "a,b", "access.leeway": "0", "access.api-keys-file": "keys", "access.cookie": "token", "access.tickets": "0",
 	"access.forward-url": "http://a.example/auth", "access.forward-timeout": "1s", "access.forward-cache": "0",

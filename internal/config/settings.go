@@ -13,15 +13,19 @@
 // The package has no state; all functions may be called at once.
 package config
 
-import "time"
+import (
+	"io/fs"
+	"time"
+)
 
 // Settings are the values the server starts with. They are plain data: the
 // package that builds the server hands them to its parts.
 type Settings struct {
-	Listen  []Listener
-	Open    bool // anybody may do anything, also from other machines
-	Page    bool // serve the page and its demos
-	Metrics bool // serve figures for Prometheus
+	Listen     []Listener
+	Open       bool        // anybody may do anything, also from other machines
+	SocketMode fs.FileMode // permissions of unix sockets; 0: as the umask leaves them
+	Page       bool        // serve the page and its demos
+	Metrics    bool        // serve figures for Prometheus
 
 	Stream  Stream
 	Hub     Hub

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"time"
 
 	"github.com/weirstream/weir/internal/topic"
@@ -14,6 +15,8 @@ func (t *table) declare(s *Settings) {
 		"addresses to listen on: host:port, [::1]:port, tls:host:port or unix:/path; in the file also a mapping from a name to {listen: ADDRESS, handler: all|api|page|admin}")
 	t.flag(&s.Open, "open", false,
 		"let anybody do anything, also from other machines; not together with access control")
+	scalar(t, &s.SocketMode, 0, Row{Name: "socket-mode", Kind: "text", Limits: "0600 to 0777, or 0", Help: "permissions of the sockets of unix: listeners, such as 0660; 0 leaves them to the umask"},
+		parseMode, formatMode, func(m fs.FileMode) any { return formatMode(m) })
 	t.flag(&s.Page, "page", true,
 		"serve the page at / and its demos")
 	t.flag(&s.Metrics, "metrics", true,

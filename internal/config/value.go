@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"math"
 	"strconv"
 	"strings"
@@ -131,6 +132,21 @@ func parseFraction(text string) (float64, error) {
 		return 0, fmt.Errorf("%q is not a number from 0 to 1", text)
 	}
 	return v, nil
+}
+
+func parseMode(text string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || n != 0 && (n > 0o777 || n < 0o600) {
+		return 0, fmt.Errorf("%q is not a mode: write it like 0660", text)
+	}
+	return fs.FileMode(n), nil
+}
+
+func formatMode(m fs.FileMode) string {
+	if m == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%04o", uint32(m))
 }
 
 func parseBool(text string) (bool, error) {

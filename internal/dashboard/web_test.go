@@ -101,6 +101,37 @@ func TestScriptsDoNothingThePolicyForbids(t *testing.T) {
 	}
 }
 
+// TestOnlyTwoScriptsStoreSomething holds for tokens and keys: they stay in the tab.
+func TestOnlyTwoScriptsStoreSomething(t *testing.T) {
+	may := map[string]string{"access.js": "sessionStorage", "theme.js": "localStorage"}
+	stores := regexp.MustCompile(`localStorage|sessionStorage|indexedDB|document\.cookie|window\.name|\bcaches\b`)
+	for _, name := range names(t, ".js") {
+		for _, found := range stores.FindAll(source(t, name), -1) {
+			if string(found) != may[name] {
+				t.Errorf("%s uses %s", name, found)
+			}
+		}
+	}
+}
+
+// TestNoFieldForSecretsIsSentByTheBrowser looks at what would get into an address or a
+// request if the scripts did not run: fields with a name.
+func TestNoFieldForSecretsIsSentByTheBrowser(t *testing.T) {
+	found := 0
+	for _, e := range elements(t) {
+		if e.attrs["type"] != "password" {
+			continue
+		}
+		found++
+		if e.attrs["name"] != "" || e.attrs["autocomplete"] != "off" || e.attrs["value"] != "" {
+			t.Errorf("the field %q has %q, want autocomplete off, and neither name nor value", e.attrs["id"], e.attrs)
+		}
+	}
+	if found == 0 {
+		t.Error("the page has no field for a token or key")
+	}
+}
+
 func TestPageLoadsEveryFileAndNothingElse(t *testing.T) {
 	used := map[string]bool{"index.html": true}
 	refer := func(from, to string) {

@@ -53,6 +53,9 @@ type Options struct {
 	Open    func() int      // streams that are open
 	Memory  *limit.Memory   // nil: no limit
 	Clients int             // counted at once; 0: 65,536
+	// Entered is told who sends a request, on its goroutine, as soon as that is known:
+	// the user, or "". Nil: nobody is.
+	Entered func(r *http.Request, user string)
 }
 
 // A Gate lets requests in. It may be used by any number of them at once.
@@ -98,11 +101,20 @@ func (g *Gate) Change(r Rules) {
 // for servers without access control, and without limits for each client.
 func (g *Gate) Anybody() *Visitor { return g.now.Load().anybody }
 
+// PerPublisher reports whether it matters who publishes. If so, each publish needs
+// Enter, and Anybody is nobody.
+func (g *Gate) PerPublisher() bool {
+	now := g.now.Load()
+	return now.Verifier != nil || now.Limits.PublishPerIP > 0
+}
+
+func (f *force) perClient() bool { return f.Verifier != nil || f.Limits.perClient() }
+
 // Enter returns who sends a request. It uses up the ticket in it, so it is called
 // once. The address of the client is that of r.RemoteAddr.
 func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 	rules := g.now.Load()
-	if rules.Verifier == nil && !rules.Limits.perClient() {
+	if !rules.perClient() {
 		return rules.anybody, nil
 	}
 	v := &Visitor{gate: g, rules: rules, address: address(r, rules.Limits.IPv6Prefix)}
@@ -114,6 +126,9 @@ func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 		return nil, g.refuse(err)
 	}
 	v.known = true
+	if g.opts.Entered != nil {
+		g.opts.Entered(r, v.grant.User)
+	}
 	return v, nil
 }
 

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/internal/access"
@@ -58,6 +59,38 @@ func (v *Visitor) MaySubscribe(pattern string) error {
 		return problem.BadRequest("bad_pattern", err.Error())
 	}
 	return v.gate.refuse(v.grant.MaySubscribe(pattern))
+}
+
+// Reserved begins the topics that are the server's own, and the names of what else
+// belongs to it.
+const Reserved = "weir/"
+
+// MaySee returns nil if the visitor may read what belongs to the server, such as
+// "weir/metrics". A grant of "**" is about topics and not enough: one that begins with
+// weir/ is needed.
+func (v *Visitor) MaySee(name string) error {
+	if !v.known {
+		return nil
+	}
+	return v.gate.refuse(access.Grant{User: v.grant.User, Subscribe: own(v.grant.Subscribe)}.MaySubscribe(name))
+}
+
+// MayOperate is like MaySee for what is changed, which publish grants.
+func (v *Visitor) MayOperate(name string) error {
+	if !v.known {
+		return nil
+	}
+	return v.gate.refuse(access.Grant{User: v.grant.User, Publish: own(v.grant.Publish)}.MayPublish(name))
+}
+
+// own returns the patterns that name what belongs to the server.
+func own(patterns []string) (named []string) {
+	for _, p := range patterns {
+		if strings.HasPrefix(p, Reserved) {
+			named = append(named, p)
+		}
+	}
+	return named
 }
 
 // Ticket issues a ticket for what the visitor may do.
@@ -148,6 +181,13 @@ func (v *Visitor) Open(replay bool) (*Lease, error) {
 		l.gate = v.gate
 	}
 	return l, nil
+}
+
+// Replay is for history that is read without a stream. It refuses who has read too
+// much; read is to be told how many bytes there were, afterwards.
+func (v *Visitor) Replay() (read func(bytes int64), err error) {
+	meter, err := v.replayMeter(true)
+	return meter.Add, err
 }
 
 // replayMeter returns what counts the history that is read for a stream, or nil if

@@ -82,6 +82,7 @@ type Config struct {
 	Tail      []byte        // sent when the stream is ended
 	Limit     int64         // bytes that Post queues for one connection
 	Linger    time.Duration // how long an ended stream may take to send its rest
+	Patience  time.Duration // after which a full socket that takes nothing is given up; 0: never
 }
 
 // A Conn is one connection of a loop. Make it with [Conn.Init], then Add it. In

@@ -190,6 +190,9 @@ func (l *Loop) stall(c *Conn) {
 	if c.source != nil {
 		c.source.Stalled()
 	}
+	if c.cfg.Patience > 0 {
+		l.setTimer(c)
+	}
 }
 
 // resume goes on after the socket has room again.
@@ -282,6 +285,9 @@ func (l *Loop) expire(c *Conn) {
 	case c.expires != 0 && l.now >= c.expires:
 		l.end(c, MaxAge)
 		return
+	case c.stalled && c.cfg.Patience > 0 && l.now >= c.active()+c.cfg.Patience:
+		l.close(c, TooSlow)
+		return
 	case c.beatDue(l.now) && !c.busy() && c.ending == Open:
 		c.lastWrite = l.now // also if the write falls short: the rest is in the queue
 		c.queue = append(c.queue, c.cfg.Beat)
@@ -314,6 +320,11 @@ func (l *Loop) setTimer(c *Conn) {
 		}
 		if at == 0 || beat < at {
 			at = beat
+		}
+	}
+	if c.stalled && c.cfg.Patience > 0 && c.ending == Open {
+		if give := c.active() + c.cfg.Patience; at == 0 || give < at {
+			at = give
 		}
 	}
 	if at == 0 {

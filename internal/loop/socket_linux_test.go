@@ -167,6 +167,29 @@ func TestClientThatNeverReadsIsGivenUp(t *testing.T) {
 	wantClosed(t, s, loop.TooSlow)
 }
 
+// TestFullSocketThatTakesNothingIsGivenUp is for sockets that the kernel does not watch.
+func TestFullSocketThatTakesNothingIsGivenUp(t *testing.T) {
+	patient := *roomyTail
+	patient.Patience = 300 * time.Millisecond
+	s := take(t, loop.New(1).Pick(), &patient, 0, false)
+	s.conn.Post(make([]byte, 32<<20))
+	wantClosed(t, s, loop.TooSlow)
+}
+
+// TestSlowSocketIsNotGivenUp reads a little now and then.
+func TestSlowSocketIsNotGivenUp(t *testing.T) {
+	patient := *roomyTail
+	patient.Patience = 500 * time.Millisecond
+	s := take(t, loop.New(1).Pick(), &patient, 0, false)
+	s.conn.Post(make([]byte, 32<<20))
+	buf := make([]byte, 1<<20)
+	for start := time.Now(); time.Since(start) < 1200*time.Millisecond; time.Sleep(50 * time.Millisecond) {
+		if _, err := s.client.Read(buf); err != nil {
+			t.Fatalf("given up after %v, though it reads: %v", time.Since(start), err)
+		}
+	}
+}
+
 func TestDescriptorIsHandedOnAfterCleanEnd(t *testing.T) {
 	s := take(t, loop.New(1).Pick(), roomyTail, 0, true)
 	s.conn.End(loop.Ended)

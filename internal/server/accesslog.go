@@ -16,8 +16,9 @@ import (
 //
 // No byte of a client can forge a line: the path is logged as it is on the wire, where
 // everything but ASCII letters, digits and some signs is percent-encoded, net/http has
-// checked the method, and the other fields are the server's own. The query is left
-// out, since it may hold what is nobody else's business.
+// checked the method, users have no control characters and are quoted where need be, and
+// the other fields are the server's own. The query is left out, since it may hold what is
+// nobody else's business.
 type accessLog struct {
 	log  *slog.Logger // nil: off
 	open atomic.Int64 // streams whose line is still to come
@@ -27,7 +28,8 @@ type accessLog struct {
 type visit struct {
 	started              time.Time
 	method, path, remote string
-	stream               bool // it has become a stream, which is logged when it ends
+	user                 string // "": nobody in particular, or not known
+	stream               uint64 // ID of the stream that it has become, which is logged when it ends; 0: none
 }
 
 type visitKey struct{}
@@ -41,7 +43,7 @@ func (a *accessLog) record(next http.Handler) http.Handler {
 		v := &visit{started: time.Now(), method: cut(r.Method), path: cut(r.URL.EscapedPath()), remote: r.RemoteAddr}
 		end := "aborted" // unless the handler returns
 		defer func() {
-			if answer := w.(*answer); !v.stream {
+			if answer := w.(*answer); v.stream == 0 {
 				a.write("request", v, answer.status, answer.bytes, end)
 			}
 		}()
@@ -51,13 +53,20 @@ func (a *accessLog) record(next http.Handler) http.Handler {
 	})
 }
 
+// entered is told who sends a request, on its goroutine.
+func (a *accessLog) entered(r *http.Request, user string) {
+	if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
+		v.user = user
+	}
+}
+
 // opened is told of every stream, on the goroutine of its handler.
 func (a *accessLog) opened(c *stream.Conn, r *http.Request) {
 	v, ok := r.Context().Value(visitKey{}).(*visit)
 	if !ok {
 		return
 	}
-	v.stream = true
+	v.stream = c.ID()
 	a.open.Add(1)
 	c.OnClose(func(reason stream.Reason) {
 		a.write("stream", v, http.StatusOK, c.BytesSent(), reason.String())
@@ -72,7 +81,14 @@ func (a *accessLog) wait() {
 
 func (a *accessLog) write(what string, v *visit, status int, bytes int64, end string) {
 	seconds := math.Round(time.Since(v.started).Seconds()*1e6) / 1e6
-	a.log.Info(what, "method", v.method, "path", v.path, "status", status, "seconds", seconds, "bytes", bytes, "remote", v.remote, "end", end)
+	fields := []any{"method", v.method, "path", v.path, "status", status, "seconds", seconds, "bytes", bytes, "remote", v.remote}
+	if v.user != "" {
+		fields = append(fields, "user", v.user)
+	}
+	if v.stream != 0 {
+		fields = append(fields, "id", v.stream)
+	}
+	a.log.Info(what, append(fields, "end", end)...)
 }
 
 // longest is the most of a text from a client that is logged, in bytes.

@@ -2,16 +2,19 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weirstream/weir/internal/access"
 	"github.com/weirstream/weir/internal/config"
 )
 
@@ -26,7 +29,7 @@ func (r *running) logged() (lines []string) {
 }
 
 // accessLine is the whole form of a line.
-var accessLine = regexp.MustCompile(`^time=\S+ level=INFO msg=(request|stream) method=(\S+) path=(\S+) status=(\d+) seconds=([0-9.e-]+) bytes=(\d+) remote=(\S+) end=(\S+|"[a-z ]+")\n$`)
+var accessLine = regexp.MustCompile(`^time=\S+ level=INFO msg=(request|stream) method=(\S+) path=(\S+) status=(\d+) seconds=([0-9.e-]+) bytes=(\d+) remote=(\S+)(?: user=(\S+|"(?:[^"\\]|\\.)+"))?(?: id=(\d+))? end=(\S+|"[a-z ]+")\n$`)
 
 // seen is a line without what differs from run to run.
 func seen(t *testing.T, line string) string {
@@ -41,7 +44,10 @@ func seen(t *testing.T, line string) string {
 	if !strings.HasPrefix(m[7], "127.0.0.1:") {
 		t.Errorf("the remote address is not the client's: %q", line)
 	}
-	return fmt.Sprintf("%s %s %s %s %s %s", m[1], m[2], m[3], m[4], m[6], m[8])
+	if (m[1] == "stream") != (m[9] != "") {
+		t.Errorf("only streams have an ID: %q", line)
+	}
+	return fmt.Sprintf("%s %s %s %s %s %s", m[1], m[2], m[3], m[4], m[6], m[10])
 }
 
 // TestAccessLogHasALineForEachRequest makes one of each kind, one after the other.
@@ -157,6 +163,71 @@ func TestNoClientForgesAnAccessLine(t *testing.T) {
 		}
 	}
 }
+
+// TestAccessLogSaysWhoSendsRequests sends requests of users with all sorts of names, of
+// somebody without a name, and of nobody. None of what they show themselves with is logged.
+func TestAccessLogSaysWhoSendsRequests(t *testing.T) {
+	s := guarded(t)
+	s.Access.Subscribe = []string{"news"}
+	r := start(t, s)
+	var secrets, want []string
+	for user, logged := range map[string]string{
+		"ann": "ann", "": "", "a b": `"a b"`, `x" end=forged`: `"x\" end=forged"`, "水": "水", "e\u202evil": `"e\u202evil"`, `"`: `"\""`, "a=b": `"a=b"`,
+	} {
+		token := signed(t, access.Grant{User: user, Subscribe: []string{"mine/**"}})
+		secrets = append(secrets, token)
+		r.ask(t, "HEAD", "/v1/topics/mine/a", "", bearer(token))
+		want = append(want, "200 "+logged)
+		r.ask(t, "HEAD", "/v1/topics/theirs/a", "", bearer(token))
+		want = append(want, "403 "+logged)
+	}
+	ticket := r.ticket(t, signed(t, mine))
+	r.ask(t, "HEAD", "/v1/topics/mine/a?ticket="+ticket, "")
+	r.ask(t, "HEAD", "/v1/topics/mine/a?ticket="+ticket, "")
+	r.ask(t, "HEAD", "/v1/topics/news", "")
+	r.ask(t, "HEAD", "/demo/time", "", bearer(apiKey))
+	want = append(want, "201 ann", "200 ann", "401 ", "200 ", "200 robot")
+	eventually(t, "the lines are there", func() bool { return len(r.logged()) >= len(want) })
+	var got []string
+	for _, line := range r.logged() {
+		seen(t, line)
+		m := accessLine.FindStringSubmatch(line)
+		got = append(got, m[4]+" "+m[8])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("statuses and users are %q, want %q", got, want)
+	}
+	for _, secret := range append(secrets, ticket, apiKey, tokenSecret) {
+		if strings.Contains(r.log.String(), secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+// TestAccessLogNamesStreamsAsTheListOfConnectionsDoes opens a stream of a user, and ends
+// it by its ID.
+func TestAccessLogNamesStreamsAsTheListOfConnectionsDoes(t *testing.T) {
+	r := start(t, guarded(t))
+	reader := r.connect(t)
+	if resp := reader.send(t, "GET", "/v1/topics/mine/a", "", bearer(signed(t, mine))); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	var list struct{ Connections []struct{ ID, User string } }
+	if _, body := r.ask(t, "GET", "/v1/connections", "", bearer(apiKey)); json.Unmarshal([]byte(body), &list) != nil || len(list.Connections) != 1 {
+		t.Fatalf("the list of connections is %s, want one", body)
+	}
+	c := list.Connections[0]
+	r.ask(t, "DELETE", "/v1/connections?id="+c.ID, "", bearer(apiKey))
+	line := func() string { return strings.Join(slices.DeleteFunc(r.logged(), isRequest), "") }
+	eventually(t, "the stream has a line", func() bool { return line() != "" })
+	if want := " user=" + c.User + " id=" + c.ID + " end=\"access revoked\"\n"; c.User != "ann" || !strings.HasSuffix(line(), want) {
+		t.Errorf("the line of the stream is %q, want it to end with %q", line(), want)
+	}
+}
+
+func isRequest(line string) bool { return strings.Contains(line, " msg=request ") }
 
 // TestAccessLogOverASocketFile publishes over a socket file, whose clients have
 // no address.

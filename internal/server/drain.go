@@ -10,6 +10,9 @@ import (
 // under way is finished; readers get what was published and are told to come
 // back, spread over the drain window; then everything is closed.
 func (s *Server) drain() {
+	if s.draining != nil {
+		s.draining()
+	}
 	s.log.Info("draining", "streams", s.engine.Len(), "window", s.settings.Drain.Window)
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.Drain.Timeout)
 	defer cancel()
@@ -33,6 +36,7 @@ func (s *Server) drain() {
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("close the log", "error", err)
 	}
+	s.tracer.Close(context.Background()) // within 2 s
 }
 
 // endStreams ends the streams and waits until they have ended. Meanwhile requests

@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // BreakListener closes the first listener under a running server.
 func (s *Server) BreakListener() { s.listeners[0].net.Close() }
 
@@ -8,3 +10,25 @@ func (s *Server) Streams() int { return s.engine.Len() }
 
 // Adopted returns how many connections are served without net/http.
 func (s *Server) Adopted() int { return s.native.Adopted() }
+
+// WarnBefore sets how long before their end readers are told of it, until the
+// returned function is called.
+func WarnBefore(d time.Duration) (restore func()) {
+	before := warnBefore
+	warnBefore = d
+	return func() { warnBefore = before }
+}
+
+// OpenFiles has servers go by another limit of open files, until the returned function
+// is called.
+func OpenFiles(n uint64) (restore func()) {
+	before := openFiles
+	openFiles = func() uint64 { return n }
+	return func() { openFiles = before }
+}
+
+// Sweep forgets what has expired.
+func (s *Server) Sweep() { s.sweep() }
+
+// RevokeUser refuses a user from now on. Streams that are open are not ended by this.
+func (s *Server) RevokeUser(name string) error { return s.gate.Revoke(name, "", time.Minute) }

@@ -183,7 +183,7 @@ func fileReserve(most uint64) uint64 { return 64 + most/20 }
 // limits maps settings to package gate.
 func limits(l *config.Limits) gate.Limits {
 	streams := l.Streams
-	if most := machine.OpenFileLimit(); streams == 0 && most > 0 {
+	if most := openFiles(); streams == 0 && most > 0 {
 		streams = int(max(most-min(most, fileReserve(most)), 16))
 	}
 	return gate.Limits{
@@ -235,10 +235,15 @@ func (s *Server) watchUse(ctx context.Context) {
 func (s *Server) endRevoked() {
 	s.engine.Each(func(c *stream.Conn) {
 		if l, ok := c.Guest().(*gate.Lease); ok && l.Over() {
-			_ = c.Notify(stream.RevokedNotice()) // there may be no room for it
-			_ = c.EndWith(stream.Revoked)        // it may have ended
+			revoke(c)
 		}
 	})
+}
+
+// revoke ends a stream and says why.
+func revoke(c *stream.Conn) {
+	_ = c.Notify(stream.RevokedNotice()) // there may be no room for it
+	_ = c.EndWith(stream.Revoked)        // it may have ended
 }
 
 // sweep forgets tickets that nobody has used, and who may come back.
@@ -272,7 +277,8 @@ func (s *Server) withClient(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if addr, ok := s.trusted.Client(r, s.settings.Proxy.Header); ok {
+		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+		if addr, ok := s.trusted.Client(r, s.settings.Proxy.Header); ok && addr != peer.Addr().Unmap().WithZone("") {
 			r.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
 		}
 		next.ServeHTTP(w, r)

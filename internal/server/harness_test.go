@@ -85,12 +85,19 @@ func (l *log) String() string {
 // done so, and nothing of it may be left.
 func start(t *testing.T, s *config.Settings) *running {
 	t.Helper()
+	return startWith(t, s, func(*server.Server) {})
+}
+
+// startWith is start, with something to do before the server has started.
+func startWith(t *testing.T, s *config.Settings, before func(*server.Server)) *running {
+	t.Helper()
 	r := &running{log: new(log), done: make(chan error, 1)}
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	if r.Server, err = server.New(s, logger); err != nil {
 		t.Fatal(err)
 	}
+	before(r.Server)
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,12 @@ import (
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/tracing"
 )
 
 // A store is a log that knows how many topics it has.
 type store interface {
-	eventlog.Log
+	tracing.Log
 	Topics() int
 }
 

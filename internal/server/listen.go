@@ -11,12 +11,19 @@ import (
 )
 
 // listen binds one address. The file of a socket that nobody listens on any more
-// is replaced. The error does not repeat the address.
-func listen(l config.Listener) (net.Listener, error) {
+// is replaced; its permissions are mode, or what the umask leaves if that is 0. The
+// error does not repeat the address.
+func listen(l config.Listener, mode fs.FileMode) (net.Listener, error) {
 	ln, err := net.Listen(l.Network, l.Address)
 	if l.Network == "unix" && errors.Is(err, syscall.EADDRINUSE) {
 		if err = removeStale(l.Address); err == nil {
 			ln, err = net.Listen(l.Network, l.Address)
+		}
+	}
+	if err == nil && l.Network == "unix" && mode != 0 {
+		if err = os.Chmod(l.Address, mode); err != nil {
+			ln.Close()
+			return nil, err
 		}
 	}
 	return ln, cause(err)

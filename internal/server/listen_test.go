@@ -231,3 +231,15 @@ func TestRunTakesTheEndOfItsContextForNoError(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+func TestSocketsHaveTheModeThatIsSet(t *testing.T) {
+	s := defaults(t)
+	path := filepath.Join(t.TempDir(), "weir.sock")
+	s.Listen[0] = config.Listener{Name: "main", Network: "unix", Address: path, Handler: "all"}
+	s.SocketMode = 0o606
+	start(t, s)
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o606 {
+		t.Errorf("the socket has the mode %v, %v; want 0606", info.Mode(), err)
+	}
+}

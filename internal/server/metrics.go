@@ -68,6 +68,7 @@ func (s *Server) messageMetrics(p *metrics.Page) {
 		told = append(told, labelled(gaps[reason], "reason", reason))
 	}
 	p.Counter("weir_gaps_told_total", "Gaps that readers were told of, by reason.", told...)
+	p.Counter("weir_trace_spans_dropped_total", "Spans of traces that were not sent.", value(s.tracer.Dropped()))
 }
 
 func (s *Server) logMetrics(p *metrics.Page) {

@@ -9,7 +9,6 @@ import (
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/problem"
-	"github.com/weirstream/weir/internal/protocol/native"
 )
 
 // OnReload says how settings are read again when a client asks for it on a listener
@@ -44,6 +43,10 @@ func (s *Server) Reload(now *config.Settings) error {
 	return nil
 }
 
+// OnDrain has fn called when Run begins to drain, for whatever reason. It is called
+// before Run.
+func (s *Server) OnDrain(fn func()) { s.draining = fn }
+
 // Reloads reports whether Reload takes notice of a setting, by its name.
 func Reloads(name string) bool {
 	group, _, _ := strings.Cut(name, ".")
@@ -73,7 +76,7 @@ func (s *Server) checkReload(l config.Listener, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return v.MayPublish(native.Reserved + "settings")
+	return v.MayOperate(gate.Reserved + "settings")
 }
 
 // serveReload has the settings read again.

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/gate"
@@ -31,17 +32,17 @@ func (s *Server) route(l config.Listener) http.Handler {
 	case s.servesMetrics(kind) && kind == "admin":
 		rest.HandleFunc("GET /metrics", s.metrics)
 	case s.servesMetrics(kind):
-		rest.Handle("GET /metrics", s.guarded(native.Reserved+"metrics", http.HandlerFunc(s.metrics)))
+		rest.Handle("GET /metrics", s.guarded(gate.Reserved+"metrics", http.HandlerFunc(s.metrics)))
 	}
 	if kind == "admin" {
-		return rest
+		return s.withBodyTimeout(rest)
 	}
 	if s.page != nil && kind != "api" {
 		rest.Handle("/", s.page)
 	} else {
 		rest.Handle("/", s.native) // answers with a problem document
 	}
-	return s.withChallenges(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.withBodyTimeout(s.withChallenges(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.durable != nil && strings.HasPrefix(r.URL.Path, s.settings.Durable.Prefix) {
 			s.durable.ServeHTTP(w, r)
 			return
@@ -51,7 +52,22 @@ func (s *Server) route(l config.Listener) http.Handler {
 			return
 		}
 		rest.ServeHTTP(w, r)
-	}))
+	})))
+}
+
+// withBodyTimeout bounds the time of bodies that nobody reads. net/http waits for the
+// end of a short one before it answers, however long that takes.
+func (s *Server) withBodyTimeout(next http.Handler) http.Handler {
+	timeout := s.settings.HTTP.BodyTimeout
+	if timeout == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // or -1: not known
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // who reads a body sets its own
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // withChallenges answers what an ACME server asks on listeners without TLS.
@@ -62,12 +78,12 @@ func (s *Server) withChallenges(l config.Listener, next http.Handler) http.Handl
 	return s.certs.HTTPHandler(next)
 }
 
-// guarded lets those pass who may read the topic, which stands for the resource.
+// guarded lets those pass who may see what belongs to the server.
 func (s *Server) guarded(topic string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, err := s.gate.Enter(r)
 		if err == nil {
-			err = v.MaySubscribe(topic)
+			err = v.MaySee(topic)
 		}
 		if err != nil {
 			writeProblem(w, err)

@@ -31,6 +31,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/durable"
 	"github.com/weirstream/weir/internal/protocol/native"
 	"github.com/weirstream/weir/internal/proxy"
+	"github.com/weirstream/weir/internal/tracing"
 	"github.com/weirstream/weir/stream"
 )
 
@@ -54,7 +55,9 @@ type Server struct {
 	memory   *limit.Memory
 	certs    *certs.Store // nil: no TLS
 	sockets  *sockets
-	reload   func() error // nil: settings are not read again
+	tracer   *tracing.Tracer // nil: no traces
+	reload   func() error    // nil: settings are not read again
+	draining func()          // is told when Run begins to drain; may be nil
 
 	changing sync.Mutex
 	guard    *guard                            // guarded by changing
@@ -76,6 +79,7 @@ type bound struct {
 // New builds the parts. It binds nothing. Run must be called, for whatever time.
 func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 	srv := &Server{settings: s, log: log, engine: stream.NewEngine(0), broken: make(chan error, 1), sockets: newSockets()}
+	srv.traffic.patience = s.Stream.UserTimeout
 	if err := srv.openAccess(); err != nil {
 		return nil, err
 	}
@@ -85,6 +89,7 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 		srv.visits.log = log
 	}
 	if err := srv.openHub(streams); err != nil {
+		srv.tracer.Close(context.Background())
 		srv.guard.close()
 		return nil, err
 	}
@@ -116,17 +121,21 @@ func (s *Server) openAccess() (err error) {
 	s.gate = gate.New(gate.Options{
 		Rules:   gate.Rules{Verifier: s.guard.verifier, Limits: limits(&s.settings.Limits)},
 		Tickets: s.tickets, Revoked: s.revoked, Open: s.engine.Len, Memory: s.memory, Clients: s.settings.Limits.Clients,
+		Entered: s.visits.entered,
 	})
 	return nil
 }
 
-// openHub opens the log and puts a hub on it.
+// openHub opens the log, what traces visits to it, and puts a hub on both.
 func (s *Server) openHub(streams stream.Options) (err error) {
+	if s.tracer, err = openTraces(s.settings, s.log); err != nil {
+		return err
+	}
 	if s.store, err = openLog(s.settings, s.log, s.logFailed); err != nil {
 		return err
 	}
 	s.disk, _ = s.store.(*disklog.Log)
-	if s.hub, err = hub.New(hubOptions(s.settings, s.store, streams)); err != nil {
+	if s.hub, err = hub.New(hubOptions(s.settings, s.tracer.Log(s.store), streams)); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
 	return nil
@@ -137,8 +146,8 @@ func (s *Server) openProtocols() {
 	s.native = native.New(s.hub, native.Options{
 		Gate:     s.gate,
 		MaxBytes: int(set.Hub.MaxMessage),
-		// What is adopted is not logged, and not looked at one by one.
-		Adopt:       !set.Log.Access && !set.Access.On() && set.Limits.PublishPerIP == 0,
+		// What is adopted is not logged, not traced, and not looked at one by one.
+		Adopt:       !set.Log.Access && !set.Access.On() && set.Limits.PublishPerIP == 0 && s.tracer == nil,
 		Idle:        set.HTTP.IdleTimeout,
 		BodyTimeout: set.HTTP.BodyTimeout,
 		Served:      s.traffic.served,
@@ -163,7 +172,7 @@ func (s *Server) opened(c *stream.Conn, r *http.Request) {
 			s.endAt(c, l.Expires)
 		}
 		if l.Over() { // revoked while the stream was opened
-			c.After(time.Millisecond, func() { _ = c.EndWith(stream.Revoked) })
+			c.After(time.Millisecond, func() { revoke(c) })
 		}
 	}
 	if s.visits.log != nil {
@@ -229,7 +238,7 @@ func (s *Server) Start() error {
 
 // listen binds an address and puts on it what its connections go through.
 func (s *Server) listen(l config.Listener) (net.Listener, error) {
-	ln, err := listen(l)
+	ln, err := listen(l, s.settings.SocketMode)
 	if err != nil {
 		return nil, err
 	}
@@ -243,13 +252,13 @@ func (s *Server) listen(l config.Listener) (net.Listener, error) {
 
 func (s *Server) httpServer(l config.Listener) *http.Server {
 	srv := &http.Server{
-		Handler:           s.withClient(s.traffic.count(s.visits.record(s.route(l)))),
+		Handler:           s.withClient(s.traffic.count(s.visits.record(s.tracer.Handler(s.route(l))))),
 		ConnContext:       native.ConnContext,
 		ConnState:         s.sockets.track,
 		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
 		IdleTimeout:       s.settings.HTTP.IdleTimeout,
 		MaxHeaderBytes:    int(s.settings.HTTP.MaxHeader),
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.settings.HTTP.MaxStreams},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.settings.HTTP.MaxStreams, WriteByteTimeout: s.settings.Stream.UserTimeout},
 		Protocols:         new(http.Protocols),
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

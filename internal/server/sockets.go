@@ -14,6 +14,9 @@ import (
 // A bounded listener accepts no more connections than there are descriptors for.
 // Those beyond get an answer that says so: left to itself the system would let them
 // wait, and accepting would fail over and over.
+//
+// What net/http writes has no time limit of its own, because a stream has none, so
+// each connection gets one of the kernel.
 type bounded struct {
 	net.Listener
 	s   *Server
@@ -31,8 +34,12 @@ type sockets struct {
 // spareFiles is how many descriptors are left for the log and for refusals.
 const spareFiles = 48
 
+// openFiles is how many files the process may have open; 0: not known. Tests put their
+// own in its place.
+var openFiles = machine.OpenFileLimit
+
 func newSockets() *sockets {
-	most := int(machine.OpenFileLimit())
+	most := int(openFiles())
 	if most > 0 {
 		most = max(most-spareFiles, most/2)
 	}
@@ -58,8 +65,12 @@ func (s *Server) socketsOpen() int {
 func (l *bounded) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
-		if err != nil || l.s.sockets.most == 0 || l.s.socketsOpen() < l.s.sockets.most {
-			return nc, err
+		if err != nil {
+			return nil, err
+		}
+		if l.s.sockets.most == 0 || l.s.socketsOpen() < l.s.sockets.most {
+			giveUpAfter(nc, l.s.settings.Stream.UserTimeout)
+			return nc, nil
 		}
 		l.s.sockets.refuse(nc, l.tls)
 	}

@@ -12,6 +12,7 @@ type traffic struct {
 	requests   atomic.Int64
 	answers    [len(classes)]atomic.Int64 // begun, by class of the status
 	publishing atomic.Int64               // requests that may publish and are being served
+	patience   time.Duration              // with clients that take nothing of an answer over HTTP/2; 0: without end
 }
 
 // classes of a status: that of status s is classes[s/100-2].
@@ -35,7 +36,12 @@ func (t *traffic) count(next http.Handler) http.Handler {
 			t.publishing.Add(1)
 			defer t.publishing.Add(-1)
 		}
-		a := &answer{ResponseWriter: w, traffic: t}
+		if !r.ProtoAtLeast(1, 1) {
+			// Not to be kept: net/http reads a body in chunks as none where HTTP/1.0 is
+			// spoken, and what is in it as the next request.
+			w.Header().Set("Connection", "close")
+		}
+		a := &answer{ResponseWriter: w, traffic: t, http2: r.ProtoMajor == 2}
 		next.ServeHTTP(a, r)
 		a.begin(http.StatusOK) // it took the connection over, or net/http sends that now
 	})
@@ -66,6 +72,7 @@ func wait(ctx context.Context, done func() bool) {
 type answer struct {
 	http.ResponseWriter
 	traffic *traffic
+	http2   bool
 	status  int   // 0: not begun
 	bytes   int64 // of the body; not of a connection that was taken over
 }
@@ -85,9 +92,18 @@ func (a *answer) WriteHeader(status int) {
 
 func (a *answer) Write(p []byte) (int, error) {
 	a.begin(http.StatusOK)
+	a.limitTime()
 	n, err := a.ResponseWriter.Write(p)
 	a.bytes += int64(n)
 	return n, err
+}
+
+// limitTime bounds how long a client may take nothing. With HTTP/1.1 the kernel does so:
+// see giveUpAfter. With HTTP/2 the connection may be fine and its client grant no window.
+func (a *answer) limitTime() {
+	if patience := a.traffic.patience; a.http2 && patience > 0 {
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(patience))
+	}
 }
 
 // Unwrap lets http.ResponseController reach what a wraps.

@@ -168,9 +168,9 @@ const (
 func withKeys(t *testing.T) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "keys")
-	lines := "full:" + fullKey + " publish=** subscribe=**\n" +
+	lines := "full:" + fullKey + " publish=**,weir/** subscribe=**,weir/**\n" +
 		"poor:" + poorKey + " publish=nothing subscribe=nothing\n" +
-		"slow:" + slowKey + " publish=** subscribe=** rate=1 streams=1\n"
+		"slow:" + slowKey + " publish=**,weir/** subscribe=**,weir/** rate=1 streams=1\n"
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}

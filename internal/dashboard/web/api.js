@@ -1,49 +1,8 @@
-// The calls of weir's HTTP surface that are not streams, and the addresses of
-// those that are. All addresses are relative to the page, so that it also works
-// below a path prefix of a proxy.
+// The calls of weir's HTTP interface that are not streams.
 
-import { problemWords, unreachable } from './words.js';
-
-export const here = (path) => new URL(path, document.baseURI).href;
-
-// topicPath escapes each segment and keeps the slashes.
-const topicPath = (topic) => topic.split('/').map(encodeURIComponent).join('/');
-
-// queryValue keeps / and * readable: both are legal in a query.
-const queryValue = (text) => encodeURIComponent(text).replaceAll('%2F', '/');
-
-export function query(pairs) {
-  const list = pairs.filter(([, v]) => v !== '' && v != null).map(([k, v]) => `${k}=${queryValue(v)}`);
-  return list.length ? `?${list.join('&')}` : '';
-}
-
-// eventsURL is a subscription to several topics, each event in an envelope.
-export function eventsURL(topics, extra = []) {
-  return here(`v1/events${query([...topics.map((t) => ['topic', t]), ['envelope', 'true'], ...extra])}`);
-}
-
-export function publishURL({ topic, type, key }) {
-  return here(`v1/topics/${topicPath(topic)}${query([['type', type], ['key', key]])}`);
-}
-
-// A Refused says in words why a call did not do what was asked.
-export class Refused extends Error {
-  constructor({ title, text }) {
-    super(text);
-    this.title = title;
-  }
-}
-
-async function call(url, init) {
-  let response;
-  try {
-    response = await fetch(url, init);
-  } catch {
-    throw new Refused(unreachable);
-  }
-  if (!response.ok) throw new Refused(await problemWords(response));
-  return response;
-}
+import { call, send } from './access.js';
+import { here, publishURL, query, topicURL } from './address.js';
+import { Refused } from './words.js';
 
 // publish resolves to the ID under which the event is kept.
 export async function publish({ topic, type, key, data }) {
@@ -56,13 +15,13 @@ export async function publish({ topic, type, key, data }) {
 }
 
 export async function forget(topic) {
-  await call(here(`v1/topics/${topicPath(topic)}`), { method: 'DELETE' });
+  await call(topicURL(topic), { method: 'DELETE' });
 }
 
 // kept is the number of events in the topic's history, 0 if it cannot be told.
 export async function kept(topic) {
   try {
-    const response = await fetch(here(`v1/topics/${topicPath(topic)}`), { method: 'HEAD' });
+    const response = await send(topicURL(topic), { method: 'HEAD' });
     return Number(response.headers.get('Weir-Messages')) || 0;
   } catch {
     return 0;
@@ -70,7 +29,7 @@ export async function kept(topic) {
 }
 
 export async function version() {
-  return (await call(here('version'))).json();
+  return (await fetch(here('version'))).json(); // it is for all
 }
 
 // currentID asks where the log stands now. EventSource hides the ID a stream
@@ -80,7 +39,7 @@ export async function currentID(topics) {
   const timer = setTimeout(() => stop.abort(), 3000);
   try {
     const url = here(`v1/events${query(topics.map((t) => ['topic', t]))}`);
-    const response = await fetch(url, { headers: { Accept: 'application/x-ndjson' }, signal: stop.signal });
+    const response = await send(url, { headers: { Accept: 'application/x-ndjson' }, signal: stop.signal });
     if (!response.ok) return '';
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let text = ''; ;) {

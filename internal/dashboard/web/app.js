@@ -3,6 +3,7 @@
 
 import { $ } from './dom.js';
 import { version } from './api.js';
+import { startSignIn } from './signin.js';
 import { wireCopyButtons } from './copy.js';
 import { startCrest } from './crest.js';
 import { startPlayground } from './playground.js';
@@ -13,6 +14,7 @@ import { startHistoryDemo } from './demo-history.js';
 import { startMachine } from './machine.js';
 
 wireCopyButtons();
+startSignIn(); // before anything asks the server
 startCrest($('crest'), $('crest-rate'));
 startPlayground();
 startPublish();

@@ -1,11 +1,12 @@
 // Demo: one chunked response, read piece by piece while it arrives.
 
 import { $, el } from './dom.js';
-import { here } from './api.js';
+import { given, send, withTicket } from './access.js';
+import { here } from './address.js';
 import { seconds } from './format.js';
 import { claim, evicted, release } from './lanes.js';
 import { drop } from './flow.js';
-import { problemWords, unreachable } from './words.js';
+import { Refused, away, problemLine, problemWords } from './words.js';
 
 export function startChunksDemo() {
   let running = null;
@@ -19,6 +20,21 @@ export function startChunksDemo() {
     });
     $('chunks-start').textContent = 'Stop';
   });
+  $('chunks-page').addEventListener('click', openPage);
+}
+
+// A link sends no headers, so with a token or key in use its copy with a ticket is
+// followed instead.
+async function openPage(event) {
+  if (!given()) return;
+  event.preventDefault();
+  const link = $('chunks-page').cloneNode();
+  try {
+    link.href = (await withTicket(link.href)) || link.href;
+    link.click();
+  } catch (refused) {
+    note(problemLine({ problem: refused }));
+  }
 }
 
 class Download {
@@ -42,13 +58,13 @@ class Download {
     this.#progress(0, 10);
     note('Asking');
     try {
-      const response = await fetch(here('demo/chunks'), { signal: this.#abort.signal, cache: 'no-store' });
-      if (!response.ok) throw Object.assign(new Error(), await problemWords(response));
+      const response = await send(here('demo/chunks'), { signal: this.#abort.signal, cache: 'no-store' });
+      if (!response.ok) throw new Refused(await problemWords(response));
       note('');
       await this.#read(response.body);
       note(`Ended by the server after ${seconds(performance.now() - this.#began)}.`);
     } catch (error) {
-      note(this.#why || error.title || unreachable.title);
+      note(this.#why || problemLine({ problem: error.status ? error : away }));
     } finally {
       release(this);
     }

@@ -1,9 +1,11 @@
 // Demo: a reader that opens late has the whole history.
 
 import { $, el } from './dom.js';
-import { eventsURL, forget, kept, publish } from './api.js';
+import { eventsURL } from './address.js';
+import { forget, kept, publish } from './api.js';
 import { clock, plural } from './format.js';
 import { Reader } from './reader.js';
+import { problemLine } from './words.js';
 
 const topic = 'demo/history';
 
@@ -37,7 +39,7 @@ async function attempt(action) {
   try {
     $('history-note').textContent = (await action()) ?? '';
   } catch (refused) {
-    $('history-note').textContent = refused.title ? `${refused.title}. ${refused.message}` : String(refused);
+    $('history-note').textContent = problemLine({ problem: refused });
   }
 }
 
@@ -95,7 +97,7 @@ class Column {
     if (this.name === 'late') {
       $('history-late').textContent = name === 'closed' ? 'Open the late reader' : 'Close the late reader';
     }
-    this.#describe(about.note ?? about.problem?.title);
+    this.#describe(about.note ?? problemLine(about));
   }
 
   #describe(note) {

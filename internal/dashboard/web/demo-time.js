@@ -1,8 +1,9 @@
 // Demo: the server's time with a counter, one event a second.
 
 import { $, el } from './dom.js';
-import { here } from './api.js';
+import { here } from './address.js';
 import { Reader } from './reader.js';
+import { problemLine } from './words.js';
 
 const keep = 100; // lines
 
@@ -59,7 +60,8 @@ export function startTimeDemo() {
     $('time-start').textContent = running ? 'Stop' : 'Start';
     $('time-drop').disabled = !(name === 'open' || name === 'waiting');
     $('time-drop').textContent = name === 'waiting' ? 'Come back now' : 'Drop and come back';
-    $('time-note').textContent = about.note ?? about.problem?.title
-      ?? { open: '', connecting: 'Connecting', reconnecting: 'Reconnecting', waiting: 'Dropped, back in 2 s', closed: '' }[name];
+    const waiting = about.cut ? 'Dropped, back in 2 s' : 'Reconnecting';
+    $('time-note').textContent = about.note ?? problemLine(about)
+      ?? { open: '', connecting: 'Connecting', reconnecting: 'Reconnecting', waiting, closed: '' }[name];
   }
 }

@@ -1,10 +1,11 @@
 // The figures of this machine, from the topic on which the server publishes them.
 
 import { $ } from './dom.js';
-import { eventsURL } from './api.js';
+import { eventsURL } from './address.js';
 import { Chart } from './chart.js';
 import { bytes, count, percent, rate } from './format.js';
 import { Reader } from './reader.js';
+import { problemLine } from './words.js';
 
 const samplesKept = 121;
 
@@ -76,7 +77,7 @@ function pointAll(time) {
 function showState(name, about) {
   const words = { reconnecting: 'Reconnecting.', waiting: 'Reconnecting.', closed: 'Not connected.' }[name] ?? '';
   const note = about.note && 'Paused while the demos use its connection.';
-  $('machine-state').textContent = note ?? about.problem?.title ?? words;
+  $('machine-state').textContent = note ?? problemLine(about) ?? words;
 }
 
 // memoryScale doubles from 1 GiB until there is room above max, up to all there is.

@@ -4,7 +4,9 @@ import { $, el } from './dom.js';
 import { Reader } from './reader.js';
 import { Feed } from './feed.js';
 import { Meter } from './flow.js';
-import { currentID, eventsURL } from './api.js';
+import { onAccess } from './access.js';
+import { eventsURL } from './address.js';
+import { currentID } from './api.js';
 import { watchCommand } from './curl.js';
 import { count, plural, rate } from './format.js';
 import { gapWords } from './words.js';
@@ -18,6 +20,7 @@ let received = 0;
 let returning = false; // the connection was lost or closed since it was last open
 let resumed = null; // counts what comes right after a return
 let about = {};
+let told = ''; // the last problem that is in the list
 let since = 0; // when the present state began
 
 const reader = new Reader(
@@ -52,6 +55,7 @@ export function startPlayground() {
   $('cut').addEventListener('click', cut);
   $('toggle').addEventListener('click', toggle);
   $('clear').addEventListener('click', () => feed.clear());
+  onAccess(showCommand);
   setInterval(tick, 500);
   watch(...(asked.length ? asked : ['playground']));
 }
@@ -142,10 +146,11 @@ function showState(state, more) {
   since = Date.now();
   $('state').dataset.state = state;
   if (more.cut) feed.note('Connection cut. Publish something now; it will be here after the return.');
-  if (more.problem?.final) feed.note(more.problem.title, more.problem.text, true);
+  if (more.problem) tell(more.problem);
   if (state === 'open') {
     if (returning && reader.lastID) announceResume();
     returning = false;
+    told = '';
   } else if (state !== 'connecting') {
     returning = true;
   }
@@ -155,6 +160,14 @@ function showState(state, more) {
   $('toggle').disabled = topics.length === 0;
   tick();
   $('state-said').textContent = $('state-text').textContent;
+}
+
+// tell puts a problem into the list, once. That the server asks who is there stands
+// at the top of the page.
+function tell({ title, text, status }) {
+  if (status === 401 || !text || text === told) return;
+  told = text;
+  feed.note(title, text, true);
 }
 
 // What was missed comes right after the opening. What is published in that same

@@ -1,6 +1,7 @@
 // The publish form.
 
 import { $, el } from './dom.js';
+import { onAccess } from './access.js';
 import { matches, publish } from './api.js';
 import { publishCommand } from './curl.js';
 import { watch, watches } from './playground.js';
@@ -18,6 +19,7 @@ export function startPublish() {
     form.requestSubmit();
   });
   form.addEventListener('input', showCommand);
+  onAccess(showCommand);
   showCommand();
 }
 
@@ -40,9 +42,11 @@ async function send() {
     const took = Math.max(1, Math.round(performance.now() - began));
     show('ok', el('span', {}, 'Kept as ', el('b', { class: 'mono' }, id), ` in ${took} ms.`), offer(event.topic));
   } catch (refused) {
-    show('bad', el('strong', {}, refused.title ?? 'Not published'), el('span', {}, refused.message));
+    show('bad', el('strong', {}, refused.title ?? 'Not published'), el('span', {}, refused.message, later(refused)));
   }
 }
+
+const later = ({ retry }) => (retry ? ` Try again in ${retry} s.` : '');
 
 // offer says so when the event went to a topic that is not being watched.
 function offer(topic) {

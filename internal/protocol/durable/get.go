@@ -30,6 +30,14 @@ type request struct {
 	at     place
 	now    bool // at is where the stream ends
 	cursor string
+	read   func(bytes int64) // is told how much history was read; nil: nothing is
+}
+
+// charge tells how much history was read.
+func (rq *request) charge(bytes int) {
+	if rq.read != nil {
+		rq.read(int64(bytes))
+	}
 }
 
 // get serves GET.
@@ -70,6 +78,7 @@ func (h *Handler) wait(rq request, s *state, live string) error {
 		return err
 	}
 	defer lease.Abandon()
+	rq.read = lease.Replayed()
 	if live == "sse" {
 		return h.follow(rq, s)
 	}
@@ -113,6 +122,10 @@ func (h *Handler) catchUp(rq request, s *state) error {
 	if rq.now {
 		h.answer(rq, s, page{next: rq.at, upToDate: true, closed: s.Closed}, "no-store")
 		return nil
+	}
+	var err error
+	if rq.read, err = rq.v.Replay(); err != nil {
+		return err
 	}
 	p, err := h.read(rq.r.Context(), s, rq.at, readLimit)
 	if err != nil {
@@ -177,15 +190,14 @@ func caching(rq request, s *state) string {
 // answer sends a page.
 func (h *Handler) answer(rq request, s *state, p page, caching string) {
 	body := encode(s, p.entries)
-	size := 0
-	for _, piece := range body {
-		size += len(piece)
+	if !rq.now {
+		rq.charge(size(body))
 	}
 	head := h.answerHeader(rq.w, s, p.next)
 	setPage(head, p)
 	head.Set("Content-Type", s.Type)
 	head.Set("Content-Security-Policy", sandbox)
-	head.Set("Content-Length", strconv.Itoa(size))
+	head.Set("Content-Length", strconv.Itoa(size(body)))
 	head.Set("Cache-Control", caching)
 	rc := http.NewResponseController(rq.w)
 	_ = rc.SetWriteDeadline(time.Now().Add(writePatience))
@@ -206,6 +218,14 @@ func encode(s *state, entries []*eventlog.Entry) (pieces [][]byte) {
 		pieces = append(pieces, e.Data)
 	}
 	return pieces
+}
+
+// size returns how many bytes pieces have.
+func size(pieces [][]byte) (n int) {
+	for _, piece := range pieces {
+		n += len(piece)
+	}
+	return n
 }
 
 // answerHeader sets what most answers have.

@@ -86,6 +86,9 @@ func (h *Handler) poll(rq request, s *state) error {
 		if err != nil {
 			return err
 		}
+		if err := rq.v.Still(); err != nil { // it may have waited for long
+			return err
+		}
 		if len(p.entries) > 0 || p.closed || ended {
 			h.answerPoll(rq, wt.s, p)
 			return nil

@@ -71,6 +71,9 @@ func (f *follower) head(p page) {
 // response: the client comes back, and learns what it is.
 func (f *follower) serve(p page) {
 	for leaving := false; ; {
+		if f.rq.v.Still() != nil {
+			return
+		}
 		f.page(p)
 		if p.upToDate && f.flush() != nil || p.closed || p.upToDate && leaving {
 			return
@@ -129,6 +132,9 @@ func (f *follower) page(p page) {
 	if len(p.entries) > 0 {
 		f.out.WriteString("event: data\n")
 		pieces := encode(f.s, p.entries)
+		if !f.idle { // it is not live yet, or no longer
+			f.rq.charge(size(pieces))
+		}
 		if f.s.isText() {
 			writeText(f.out, bytes.Join(pieces, nil))
 		} else {

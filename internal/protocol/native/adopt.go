@@ -60,7 +60,7 @@ func location(topic string) string { return (&url.URL{Path: topicsPath + topic})
 func (h *Handler) worthAdopting(r *http.Request) bool {
 	served, ok := r.Context().Value(servedKey{}).(*atomic.Int32)
 	return ok && served.Add(1) > adoptAfter && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close && r.TLS == nil &&
-		r.Header.Get("Origin") == ""
+		r.Header.Get("Origin") == "" && !h.opts.Gate.PerPublisher()
 }
 
 // adopt answers and takes the connection over. It returns false, having done
@@ -134,7 +134,7 @@ func (b *batch) Add(r *intake.Request) bool {
 	}
 	topic := string(name)
 	q, err := url.ParseQuery(string(r.Query))
-	if err != nil || b.h.mayPublish(b.h.opts.Gate.Anybody(), topic) != nil {
+	if err != nil || !b.admits(topic) {
 		return false
 	}
 	var keys []string
@@ -148,6 +148,13 @@ func (b *batch) Add(r *intake.Request) bool {
 	}
 	b.messages, b.topics = append(b.messages, m), append(b.topics, topic)
 	return true
+}
+
+// admits reports whether anybody may publish to a topic now. The rules may have changed
+// since the connection was adopted, and memory be short.
+func (b *batch) admits(topic string) bool {
+	g := b.h.opts.Gate
+	return !g.PerPublisher() && b.h.mayPublish(g.Anybody(), topic) == nil && g.Anybody().Publish(1) == nil
 }
 
 // Commit implements [intake.Batch].

@@ -17,7 +17,7 @@ import (
 
 // connectionsTopic is what one must be allowed to read to see who is connected, and
 // to publish to, to end connections.
-const connectionsTopic = Reserved + "connections"
+const connectionsTopic = gate.Reserved + "connections"
 
 // mostListed is how many connections one answer lists.
 const mostListed = 1000
@@ -104,8 +104,10 @@ func (h *Handler) each(f filter, fn func(c *stream.Conn, as connection)) {
 }
 
 func (h *Handler) listConnections(w http.ResponseWriter, v *gate.Visitor, q url.Values) error {
-	if err := v.MaySubscribe(connectionsTopic); err != nil {
-		return err
+	if v.MaySee(connectionsTopic) != nil { // who may end them may see them
+		if err := v.MayOperate(connectionsTopic); err != nil {
+			return err
+		}
 	}
 	f, err := readFilter(q, filterParams)
 	if err != nil {
@@ -128,7 +130,7 @@ func (h *Handler) listConnections(w http.ResponseWriter, v *gate.Visitor, q url.
 
 // endConnections ends streams now, and may refuse their users or tokens for a while.
 func (h *Handler) endConnections(w http.ResponseWriter, v *gate.Visitor, q url.Values) error {
-	if err := v.MayPublish(connectionsTopic); err != nil {
+	if err := v.MayOperate(connectionsTopic); err != nil {
 		return err
 	}
 	f, err := readFilter(q, append([]string{"revoke"}, filterParams...))

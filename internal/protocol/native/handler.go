@@ -35,7 +35,7 @@ import (
 )
 
 // Reserved is the prefix of topics that only the server itself publishes to.
-const Reserved = "weir/"
+const Reserved = gate.Reserved
 
 // Options configure the handler.
 type Options struct {

@@ -195,6 +195,9 @@ func (h *Handler) forget(w http.ResponseWriter, v *gate.Visitor, q url.Values, n
 	if err := topic.Check(name); err != nil {
 		return problem.BadRequest("bad_topic", err.Error())
 	}
+	if err := v.Publish(1); err != nil {
+		return err
+	}
 	if _, err := h.hub.Log().Forget(name); err != nil {
 		return err
 	}

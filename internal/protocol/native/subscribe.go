@@ -193,12 +193,11 @@ func (h *Handler) poll(w http.ResponseWriter, r *http.Request, v *gate.Visitor, 
 
 // describe answers HEAD: what is kept of the topics.
 func (h *Handler) describe(w http.ResponseWriter, sub hub.Subscription) error {
-	sel, err := eventlog.Select(sub.Topics...)
+	b, err := h.hub.Bounds(sub.Topics...)
 	if err != nil {
-		return problem.Document{Status: http.StatusBadRequest, Code: "bad_pattern", Detail: withoutPackages(err)}
+		return err
 	}
 	log := h.hub.Log()
-	b := log.Bounds(sel)
 	head := answerHeader(w, "")
 	if b.Entries > 0 {
 		head.Set("Weir-Oldest-Id", eventlog.FormatID(log.Epoch(), b.Oldest))
