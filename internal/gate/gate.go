@@ -117,7 +117,8 @@ func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 	if !rules.perClient() {
 		return rules.anybody, nil
 	}
-	v := &Visitor{gate: g, rules: rules, address: address(r, rules.Limits.IPv6Prefix)}
+	client, _ := netip.ParseAddrPort(r.RemoteAddr) // fails for a unix socket
+	v := &Visitor{gate: g, rules: rules, client: client, address: limit.AddressKey(client.Addr(), rules.Limits.IPv6Prefix)}
 	if rules.Verifier == nil {
 		return v, nil
 	}
@@ -130,15 +131,6 @@ func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 		g.opts.Entered(r, v.grant.User)
 	}
 	return v, nil
-}
-
-// address returns the key of a client's address.
-func address(r *http.Request, ipv6Prefix int) limit.Key {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return limit.Key{} // a unix socket
-	}
-	return limit.AddressKey(addr.Addr(), ipv6Prefix)
 }
 
 // Revoke refuses a user, or a token by its ID, for a while. Streams that are open

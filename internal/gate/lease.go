@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/weirstream/weir/internal/access"
@@ -12,8 +13,9 @@ import (
 // A Lease is what a stream holds of the server: a slot for each limit that counts
 // streams. The stream gives it back with Left when it ends.
 type Lease struct {
-	User, Token string    // whose it is, and the ID of the token; "": nobody's, none
-	Expires     time.Time // when the stream is to end; zero: never
+	User, Token string         // whose it is, and the ID of the token; "": nobody's, none
+	Client      netip.AddrPort // whom proxies speak for; not valid for a unix socket
+	Expires     time.Time      // when the stream is to end; zero: never
 
 	gate      *Gate     // nil: nothing can be taken back
 	issued    time.Time // as in access.Grant

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type Visitor struct {
 	rules   *force
 	known   bool // there is access control, and grant is what it says
 	grant   access.Grant
+	client  netip.AddrPort // not valid for a unix socket
 	address limit.Key
 }
 
@@ -176,7 +178,7 @@ func (v *Visitor) Open(replay bool) (*Lease, error) {
 	if err != nil {
 		return nil, asProblem(err)
 	}
-	l := &Lease{slots: slots, meter: meter, User: v.grant.User, Token: v.grant.Token(), Expires: v.grant.Expires, issued: v.grant.Issued}
+	l := &Lease{slots: slots, meter: meter, User: v.grant.User, Token: v.grant.Token(), Expires: v.grant.Expires, Client: v.client, issued: v.grant.Issued}
 	if v.known {
 		l.gate = v.gate
 	}
@@ -193,7 +195,7 @@ func (v *Visitor) Replay() (read func(bytes int64), err error) {
 // replayMeter returns what counts the history that is read for a stream, or nil if
 // nothing does. It refuses who has read too much and wants more.
 func (v *Visitor) replayMeter(more bool) (*limit.Meter, error) {
-	rate, key := v.rules.Limits.Replay, v.client()
+	rate, key := v.rules.Limits.Replay, v.reader()
 	if rate == 0 {
 		return nil, nil
 	}
@@ -218,8 +220,8 @@ func (v *Visitor) openUncounted(meter *limit.Meter) (*Lease, error) {
 	return &Lease{meter: meter, uncounted: true}, nil
 }
 
-// client is whom history is charged to.
-func (v *Visitor) client() limit.Key {
+// reader is whom history is charged to.
+func (v *Visitor) reader() limit.Key {
 	if v.grant.User != "" {
 		return limit.UserKey(v.grant.User)
 	}

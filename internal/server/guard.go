@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/weirstream/weir/internal/access"
@@ -258,7 +259,10 @@ func (s *Server) sweep() {
 
 func (s *Server) sampleMemory() {
 	before := s.memory.Over()
-	s.memory.Sample()
+	if s.memory.Sample(); s.memory.Over() {
+		debug.FreeOSMemory() // what is garbage, or free and not returned, is no reason to refuse
+		s.memory.Sample()
+	}
 	switch over := s.memory.Over(); {
 	case over && !before:
 		s.log.Warn("memory is short: new streams and messages are refused", "limit", s.memory.Limit())

@@ -419,3 +419,17 @@ func (r *running) limitRate(t *testing.T, limited bool) {
 		t.Fatal(err)
 	}
 }
+
+// TestConnectionsNameTheClientBehindAProxy looks at the list as the operator does.
+func TestConnectionsNameTheClientBehindAProxy(t *testing.T) {
+	s := defaults(t)
+	s.Proxy.Trusted, s.Limits.StreamsPerIP = []string{"loopback"}, 5
+	r := start(t, s)
+	if resp := r.connect(t).send(t, "GET", "/v1/topics/mine/a", "", "X-Forwarded-For: 203.0.113.9"); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	_, body := r.do(t, "GET", "/v1/connections", "")
+	if !strings.Contains(body, `"address":"203.0.113.9"`) {
+		t.Errorf("the list is %s", body)
+	}
+}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -93,6 +94,9 @@ func (h *Handler) each(f filter, fn func(c *stream.Conn, as connection)) {
 		}
 		if lease, ok := c.Guest().(*gate.Lease); ok {
 			as.User, as.Token = lease.User, lease.Token
+			if lease.Client.IsValid() { // c knows the proxy
+				as.Address = clientAddress(lease.Client)
+			}
 		}
 		if !f.matches(&as) {
 			return
@@ -101,6 +105,14 @@ func (h *Handler) each(f filter, fn func(c *stream.Conn, as connection)) {
 		defer mu.Unlock()
 		fn(c, as)
 	})
+}
+
+// clientAddress leaves out a port that nobody knows.
+func clientAddress(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
 }
 
 func (h *Handler) listConnections(w http.ResponseWriter, v *gate.Visitor, q url.Values) error {
