@@ -35,6 +35,10 @@ var (
 	ErrID     = errors.New("eventlog: bad id")
 	ErrFull   = errors.New("eventlog: full")   // nothing was stored; it may work later
 	ErrFailed = errors.New("eventlog: failed") // what stores the log is broken; nothing can be stored any more
+
+	// ErrUnavailable means that what stores the log does not answer for now. Nothing is
+	// known to be stored: try again, with the same idempotency key.
+	ErrUnavailable = errors.New("eventlog: unavailable")
 )
 
 const (

@@ -83,6 +83,7 @@ func (x *Index) RestoreTopic(name string, gone, floor, forgot uint64) {
 	for q.kept.n > 0 && q.kept.at(0).seq <= floor {
 		x.trim(q)
 	}
+	q.newest = max(q.newest, floor)
 	q.lose(gone)
 }
 

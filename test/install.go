@@ -32,6 +32,7 @@ var needs = []need{
 	{"caddy", []string{"caddy"}, "stands in front of weir"},
 	{"haproxy", []string{"haproxy"}, "stands in front of weir"},
 	{"apache2", []string{"apache2-bin"}, "stands in front of weir"}, // apache2 would start one
+	{"redis-server", []string{"redis-server"}, "keeps the log of several nodes"},
 }
 
 // nodeDir holds package.json with the clients from npm, pinned by its lock file.

@@ -1,0 +1,268 @@
+package sharedlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/weirstream/weir/eventlog"
+)
+
+// A record of the list is
+//
+//	crc      4 bytes  CRC-32C of the position in 8 bytes and the rest, big endian
+//	version  1 byte   1
+//	nonce    8 bytes  random; with head it is the tag
+//	before   8 bytes  nonce of the record before it; 0 if there never was one
+//	head     uvarint  position of the newest entry, as of this record
+//	time     8 bytes  of its entries, nanoseconds since 1970, big endian
+//	parts
+//
+// where a part is its kind (1 byte), and then, with strings and bytes after their
+// length as a uvarint,
+//
+//	1 entry   its position is that of the entry before it and one more; the last is at head
+//	2 moved   position (uvarint), time (8 bytes), entry: stands here from now on
+//	3 put     key, value
+//	4 delete  key of a value
+//	5 forget  topic, position (uvarint)
+//	6 jump    position (uvarint): all up to it may be lost
+//	7 chunk   id (8 bytes), number, count, position of the list (uvarints), bytes
+//
+// and an entry is flags (1: state), retry in nanoseconds, topics after their number,
+// type, id, key, idempotency key and data.
+type record struct {
+	nonce, before uint64
+	head          uint64
+	time          int64
+	entries       []*eventlog.Entry
+	moved         []*eventlog.Entry // with positions and times
+	puts          []eventlog.Put
+	forgets       []forget
+	jump          uint64 // 0: none
+	chunks        []chunk
+}
+
+// A forget drops what is kept of a topic up to a position.
+type forget struct {
+	topic string
+	upTo  uint64
+}
+
+const recordVersion = 1
+
+const (
+	entryPart = 1 + iota
+	movedPart
+	putPart
+	deletePart
+	forgetPart
+	jumpPart
+	chunkPart
+)
+
+const stateFlag = 1
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	errRecord  = errors.New("damaged record")
+)
+
+func (r *record) tag() string { return formatTag(r.nonce, r.head) }
+
+// encode returns the record for a position of the list.
+func (r *record) encode(pos uint64) []byte {
+	b := make([]byte, 4, 64+r.size())
+	b = append(b, recordVersion)
+	b = binary.BigEndian.AppendUint64(b, r.nonce)
+	b = binary.BigEndian.AppendUint64(b, r.before)
+	b = binary.AppendUvarint(b, r.head)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.time))
+	for _, e := range r.entries {
+		b = appendEntry(append(b, entryPart), e)
+	}
+	for _, e := range r.moved {
+		b = binary.AppendUvarint(append(b, movedPart), e.Seq)
+		b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixNano()))
+		b = appendEntry(b, e)
+	}
+	for _, p := range r.puts {
+		b = appendPut(b, p)
+	}
+	for _, f := range r.forgets {
+		b = binary.AppendUvarint(appendString(append(b, forgetPart), f.topic), f.upTo)
+	}
+	if r.jump > 0 {
+		b = binary.AppendUvarint(append(b, jumpPart), r.jump)
+	}
+	for i := range r.chunks {
+		b = r.chunks[i].append(append(b, chunkPart))
+	}
+	binary.BigEndian.PutUint32(b, checksum(pos, b))
+	return b
+}
+
+// size is about how much room the parts take.
+func (r *record) size() (n int) {
+	for _, e := range r.entries {
+		n += len(e.Data) + 64
+	}
+	for _, e := range r.moved {
+		n += len(e.Data) + 80
+	}
+	for _, p := range r.puts {
+		n += len(p.Value) + 32
+	}
+	for i := range r.chunks {
+		n += len(r.chunks[i].data) + 64
+	}
+	return n
+}
+
+// checksum is that of a record which is at pos: one that is found elsewhere is damaged.
+func checksum(pos uint64, b []byte) uint32 {
+	sum := crc32.Checksum(binary.BigEndian.AppendUint64(nil, pos), castagnoli)
+	return crc32.Update(sum, castagnoli, b[4:])
+}
+
+func appendEntry(b []byte, e *eventlog.Entry) []byte {
+	flags := byte(0)
+	if e.State {
+		flags = stateFlag
+	}
+	b = binary.AppendUvarint(append(b, flags), uint64(e.Retry))
+	b = binary.AppendUvarint(b, uint64(len(e.Topics)))
+	for _, name := range e.Topics {
+		b = appendString(b, name)
+	}
+	for _, s := range [...]string{e.Type, e.ID, e.Key, e.IdempotencyKey} {
+		b = appendString(b, s)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(e.Data))), e.Data...)
+}
+
+func appendPut(b []byte, p eventlog.Put) []byte {
+	if p.Value == nil {
+		return appendString(append(b, deletePart), p.Key)
+	}
+	b = appendString(append(b, putPart), p.Key)
+	return append(binary.AppendUvarint(b, uint64(len(p.Value))), p.Value...)
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// parseRecord reads the record at pos. Data of entries, and chunks, are parts of b.
+func parseRecord(pos uint64, b []byte) (*record, error) {
+	if len(b) < 5 || binary.BigEndian.Uint32(b) != checksum(pos, b) {
+		return nil, fmt.Errorf("%w %d: checksum", errRecord, pos)
+	}
+	if b[4] != recordVersion {
+		return nil, fmt.Errorf("%w %d: version %d, this program knows %d", errRecord, pos, b[4], recordVersion)
+	}
+	p := parser{b: b[5:]}
+	r := &record{nonce: p.uint64(), before: p.uint64(), head: p.uvarint(), time: int64(p.uint64())}
+	for len(p.b) > 0 && !p.bad {
+		p.part(r)
+	}
+	if p.bad || uint64(len(r.entries)) > r.head {
+		return nil, fmt.Errorf("%w %d: its fields do not fit", errRecord, pos)
+	}
+	for i, e := range r.entries {
+		e.Seq, e.Time = r.head-uint64(len(r.entries)-1-i), time.Unix(0, r.time).UTC()
+	}
+	return r, nil
+}
+
+// part reads the next part into r.
+func (p *parser) part(r *record) {
+	switch kind := p.byte(); kind {
+	case entryPart:
+		r.entries = append(r.entries, p.entry())
+	case movedPart:
+		seq, at := p.uvarint(), int64(p.uint64())
+		e := p.entry()
+		e.Seq, e.Time = seq, time.Unix(0, at).UTC()
+		r.moved = append(r.moved, e)
+	case putPart:
+		r.puts = append(r.puts, eventlog.Put{Key: p.string(), Value: p.copy()})
+	case deletePart:
+		r.puts = append(r.puts, eventlog.Put{Key: p.string()})
+	case forgetPart:
+		r.forgets = append(r.forgets, forget{p.string(), p.uvarint()})
+	case jumpPart:
+		r.jump = p.uvarint()
+	case chunkPart:
+		r.chunks = append(r.chunks, p.chunk())
+	default:
+		p.bad = true
+	}
+}
+
+func (p *parser) entry() *eventlog.Entry {
+	e := new(eventlog.Entry)
+	e.State = p.byte()&stateFlag != 0
+	e.Retry = time.Duration(p.uvarint())
+	n := p.uvarint()
+	if n == 0 || n > eventlog.MaxEntryTopics {
+		p.bad = true
+	}
+	for range min(n, eventlog.MaxEntryTopics) {
+		e.Topics = append(e.Topics, p.string())
+	}
+	e.Type, e.ID, e.Key, e.IdempotencyKey = p.string(), p.string(), p.string(), p.string()
+	e.Data = p.bytes()
+	return e
+}
+
+// A parser takes fields off the front of b. After the first that does not fit, bad
+// is true and the rest is empty.
+type parser struct {
+	b   []byte
+	bad bool
+}
+
+func (p *parser) take(n uint64) []byte {
+	if n > uint64(len(p.b)) {
+		p.b, p.bad = nil, true
+		return nil
+	}
+	b := p.b[:n:n]
+	p.b = p.b[n:]
+	return b
+}
+
+func (p *parser) byte() byte {
+	if b := p.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (p *parser) uint64() uint64 {
+	if b := p.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (p *parser) uvarint() uint64 {
+	v, n := binary.Uvarint(p.b)
+	if n <= 0 {
+		p.b, p.bad = nil, true
+		return 0
+	}
+	p.b = p.b[n:]
+	return v
+}
+
+// bytes returns a part of b, not nil unless it is bad.
+func (p *parser) bytes() []byte { return p.take(p.uvarint()) }
+
+// copy is bytes for what may stay in memory for longer than the record.
+func (p *parser) copy() []byte { return append([]byte{}, p.bytes()...) }
+
+func (p *parser) string() string { return string(p.bytes()) }
