@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -89,7 +90,9 @@ var (
 	ErrTooLarge = errors.New("hub: too large")
 	ErrFull     = eventlog.ErrFull
 	ErrFailed   = eventlog.ErrFailed
-	ErrTaken    = errors.New("hub: the stream follows topics already")
+
+	ErrUnavailable = eventlog.ErrUnavailable
+	ErrTaken       = errors.New("hub: the stream follows topics already")
 )
 
 // Options configure a Hub. The zero value is ready.
@@ -102,6 +105,10 @@ type Options struct {
 	Slow      SlowPolicy     // for readers that ask for none; 0: CatchUp
 	MaxBytes  int            // of one message's data; 0: 1 MiB
 	MaxTopics int            // patterns of one reader, topics of one message; 0: 100
+
+	// Sync returns when Log knows all that others had stored in it before the call. nil:
+	// there are no others. It is called for readers whose ID is not known yet.
+	Sync func(ctx context.Context) error
 }
 
 func (o *Options) fill() error {

@@ -100,6 +100,9 @@ func (h *Hub) locate(p *place, from Start) error {
 // locateID finds the position after an event ID, or notes a gap.
 func (h *Hub) locateID(p *place, id string) error {
 	after, reason := h.find(p.selector, id)
+	if h.opts.Sync != nil && (reason == fanout.ReasonFuture || reason == fanout.ReasonUnknown) && h.sync() {
+		after, reason = h.find(p.selector, id)
+	}
 	bounds := h.log.Bounds(p.selector)
 	p.after, p.told = after, after
 	if reason == "" && bounds.Lost > after {
@@ -122,6 +125,17 @@ func (h *Hub) locateID(p *place, id string) error {
 	gap := h.enc.NewGap(reason, id, p.policy, bounds, next)
 	p.gap = &gap
 	return nil
+}
+
+// syncTime bounds how long a reader waits for a log that others store in.
+const syncTime = 5 * time.Second
+
+// sync catches up with what others have stored: another node may have given the reader
+// its ID a moment ago.
+func (h *Hub) sync() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), syncTime)
+	defer cancel()
+	return h.opts.Sync(ctx) == nil
 }
 
 // find returns the position that id stands for. If it stands for none, the reason

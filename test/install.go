@@ -32,6 +32,8 @@ var needs = []need{
 	{"caddy", []string{"caddy"}, "stands in front of weir"},
 	{"haproxy", []string{"haproxy"}, "stands in front of weir"},
 	{"apache2", []string{"apache2-bin"}, "stands in front of weir"}, // apache2 would start one
+	{"rabbitmq-server", []string{"rabbitmq-server"}, "is a queue that feeds weir"},
+	{"amqp-publish", []string{"amqp-tools"}, "publishes to that queue"},
 	{"redis-server", []string{"redis-server"}, "keeps the log of several nodes"},
 }
 

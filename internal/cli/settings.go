@@ -21,6 +21,7 @@ func addSettingFlags(cmd *cobra.Command) *settingFlags {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&sf.file, "config", "", "read settings from this YAML `FILE`")
+	flags.VarPF(&settingFlag{config.Row{Name: "nodes.log", Kind: "text"}, sf}, "log", "", "short for --nodes.log")
 	for _, row := range config.Rows() {
 		if row.FileOnly || row.Secret {
 			continue

@@ -2,10 +2,12 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -21,6 +23,32 @@ const minSecret = 32
 func checkSecret(text string) error {
 	if text != "" && len(text) < minSecret {
 		return fmt.Errorf("the secret has %d bytes, want %d or more: make one with openssl rand -base64 32", len(text), minSecret)
+	}
+	return nil
+}
+
+// checkLog accepts "", and URLs of Redis. It does not quote what may hold a password.
+func checkLog(text string) error {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && u.Host != "" && slices.Contains([]string{"redis", "rediss", "redis+sentinel", "rediss+sentinel"}, u.Scheme) {
+		return nil
+	}
+	return errors.New("is not the URL of a shared log: write it like redis://host:6379, rediss:// for TLS, or redis+sentinel://host:26379/NAME")
+}
+
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "(set)"
+	}
+	return u.Redacted()
+}
+
+var logName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func checkLogName(text string) error {
+	if !logName.MatchString(text) {
+		return fmt.Errorf("%q is not a name: want 1 to 64 letters, digits and -._", text)
 	}
 	return nil
 }
@@ -129,6 +157,9 @@ func (t *table) checkAccess() (errs []error) {
 	}
 	if len(l.ACME.Domains) > 0 && l.ACME.Cache == "" && s.Data == "" {
 		conflict([]string{"tls.acme-domains", "tls.acme-cache"}, "certificates need a place where they outlive a restart: set tls.acme-cache or data")
+	}
+	if s.Nodes.Log != "" && s.Data != "" {
+		conflict([]string{"data", "nodes.log"}, "the log is either in data, for this server alone, or where nodes.log says: leave one of them out")
 	}
 	if s.Proxy.Protocol && len(s.Proxy.Trusted) == 0 {
 		conflict([]string{"proxy.protocol", "proxy.trusted"}, "proxy.protocol says something about the proxies of proxy.trusted, and there are none")

@@ -124,6 +124,8 @@ func (r *row) writeTemplate(b *strings.Builder, indent, key string) {
 	switch {
 	case value == "" && r.Kind == "text":
 		value = `""`
+	case value == "" && r.Kind == "mapping":
+		value = "{}"
 	case value == "":
 		value = "[]"
 	}

@@ -16,7 +16,7 @@ import (
 type Row struct {
 	Name     string   // "hub.max-message"; also the flag without its dashes
 	Group    string   // title of the group it belongs to
-	Kind     string   // "duration", "size", "number", "bool", "text", "list" or "rules"
+	Kind     string   // "duration", "size", "number", "bool", "text", "list", "rules" or "mapping"
 	Default  string   // as it would be written; "" for an empty list
 	Limits   string   // "1s to 1h, or 0"; "" if nothing limits it
 	Choices  []string // all allowed values, if there are only a few

@@ -16,6 +16,8 @@ package config
 import (
 	"io/fs"
 	"time"
+
+	"github.com/weirstream/weir/internal/feed"
 )
 
 // Settings are the values the server starts with. They are plain data: the
@@ -32,6 +34,8 @@ type Settings struct {
 	History History
 	Data    string // directory of the log; "": in memory only
 	Disk    Disk
+	Nodes   Nodes
+	Feeds   []feed.Spec // what other systems publish
 	HTTP    HTTP
 	CORS    CORS
 	Access  Access
@@ -91,6 +95,13 @@ type Disk struct {
 	Durability string        // "always", "interval" or "memory": what must have happened before a message is acknowledged
 	Interval   time.Duration // within which "interval" is on the disk
 	Memory     int64         // bytes of the newest messages that stay in memory
+}
+
+// Nodes concerns a log that several servers share.
+type Nodes struct {
+	Log  string        // URL of what keeps it; "": the log is this server's own
+	Name string        // of the log, one of several there
+	Wait time.Duration // for an answer, before publishing is refused
 }
 
 // HTTP bounds what a client may do before its request is understood.

@@ -72,6 +72,18 @@ func (t *table) declare(s *Settings) {
 	t.size(&s.Disk.Memory, "disk.memory", 64*mebi, within[int64]{1 * mebi, 1 * tebi, noZero},
 		"bytes of the newest messages that stay in memory, with overhead; older ones are read from the disk")
 
+	t.group("nodes", "Several nodes", "Servers that share one log: see [nodes.md](nodes.md).")
+	scalar(t, &s.Nodes.Log, "", Row{Name: "nodes.log", Kind: "text", Help: "URL of the Redis that keeps the log for all nodes, such as redis://host:6379; also written --log; empty keeps it here"},
+		func(text string) (string, error) { return text, checkLog(text) }, withoutPassword, func(v string) any { return withoutPassword(v) })
+	t.text(&s.Nodes.Name, "nodes.name", "weir", checkLogName,
+		"name of the log there, the same for all nodes")
+	t.duration(&s.Nodes.Wait, "nodes.wait", 5*time.Second, within[time.Duration]{100 * time.Millisecond, time.Minute, noZero},
+		"time that publishing waits for an answer from there before it is refused")
+
+	t.group("", "Feeds", "What other systems have: see [feeds.md](feeds.md).")
+	t.feeds(&s.Feeds, "feeds",
+		"queues, channels, files and commands whose messages are published: a mapping from a name to {from: URL, topic: TEMPLATE, …}")
+
 	t.group("http", "HTTP", "Limits that hold before a request is understood.")
 	t.duration(&s.HTTP.HeaderTimeout, "http.header-timeout", 10*time.Second, within[time.Duration]{time.Second, 10 * time.Minute, noZero},
 		"time for the head of a request to arrive")

@@ -10,8 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -87,13 +87,14 @@ func (s *server) kill() {
 }
 
 // stop and resume stop the process for a while.
-func (s *server) stop()   { s.signal(syscall.SIGSTOP) }
-func (s *server) resume() { s.signal(syscall.SIGCONT) }
+func (s *server) stop()   { s.signal("STOP") }
+func (s *server) resume() { s.signal("CONT") }
 
-func (s *server) signal(sig syscall.Signal) {
+// signal uses a program, because not every system that this is compiled for has the signals.
+func (s *server) signal(name string) {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatal(err)
+	if out, err := exec.Command("kill", "-"+name, strconv.Itoa(s.cmd.Process.Pid)).CombinedOutput(); err != nil {
+		s.t.Fatalf("kill -%s: %v, %s", name, err, out)
 	}
 }
 

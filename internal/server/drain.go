@@ -21,6 +21,7 @@ func (s *Server) drain() {
 	if s.durable != nil {
 		s.durable.Drain()
 	}
+	s.stopFeeds()
 	s.traffic.waitPublishing(ctx)
 	s.native.EndPolls()
 	if s.durable != nil {

@@ -428,7 +428,11 @@ func TestConnectionsNameTheClientBehindAProxy(t *testing.T) {
 	if resp := r.connect(t).send(t, "GET", "/v1/topics/mine/a", "", "X-Forwarded-For: 203.0.113.9"); resp.StatusCode != 200 {
 		t.Fatal(resp.Status)
 	}
-	_, body := r.do(t, "GET", "/v1/connections", "")
+	var body string
+	eventually(t, "the stream is in the list", func() bool {
+		_, body = r.do(t, "GET", "/v1/connections", "")
+		return strings.Contains(body, `"total":1`)
+	})
 	if !strings.Contains(body, `"address":"203.0.113.9"`) {
 		t.Errorf("the list is %s", body)
 	}

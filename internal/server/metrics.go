@@ -25,6 +25,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	s.diskMetrics(&p)
 	s.refusalMetrics(&p)
 	s.certMetrics(&p)
+	s.feedMetrics(&p)
 	buildMetrics(&p)
 	processMetrics(&p)
 	goMetrics(&p)
@@ -76,6 +77,11 @@ func (s *Server) logMetrics(p *metrics.Page) {
 	p.Gauge("weir_log_head", "Position of the newest message ever.", value(s.store.Head()))
 	p.Gauge("weir_log_entries", "Messages kept.", value(kept.Entries))
 	p.Gauge("weir_log_bytes", "Bytes of data of the messages kept.", value(kept.Bytes))
+	up := 1
+	if s.failed.Load() || s.shared != nil && !s.shared.Stats().Up {
+		up = 0
+	}
+	p.Gauge("weir_log_up", "1 while messages can be stored, as far as the server knows.", value(up))
 	p.Gauge("weir_log_topics", "Topics known.", value(s.store.Topics()))
 }
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/weirstream/weir/internal/feed"
 	"maps"
 	"math"
 	"net/http"
@@ -307,6 +308,7 @@ func exposedMetrics(t *testing.T) map[string]*family {
 	s.Listen[0].Handler = "admin"
 	s.Access.Forward.URL = "http://127.0.0.1:1"
 	s.TLS.CertFile, s.TLS.KeyFile = certificate(t)
+	s.Feeds = []feed.Spec{logFeed(t)}
 	return start(t, s).scrape(t)
 }
 

@@ -26,38 +26,43 @@ import (
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/dashboard"
 	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/limit"
 	"github.com/weirstream/weir/internal/protocol/durable"
 	"github.com/weirstream/weir/internal/protocol/native"
 	"github.com/weirstream/weir/internal/proxy"
+	"github.com/weirstream/weir/internal/sharedlog"
 	"github.com/weirstream/weir/internal/tracing"
 	"github.com/weirstream/weir/stream"
 )
 
 // A Server serves one hub on its listeners.
 type Server struct {
-	settings *config.Settings
-	log      *slog.Logger
-	engine   *stream.Engine
-	store    store
-	disk     *disklog.Log // store, if it is on disk; else nil
-	hub      *hub.Hub
-	native   *native.Handler
-	durable  *durable.Handler // nil: the protocol is not served
-	page     http.Handler     // nil: no page
-	traffic  traffic
-	visits   accessLog
-	trusted  *proxy.Trusted // proxies that are believed
-	gate     *gate.Gate
-	tickets  *access.Tickets // nil: none are issued
-	revoked  *access.Revoked // nil: there is no access control
-	memory   *limit.Memory
-	certs    *certs.Store // nil: no TLS
-	sockets  *sockets
-	tracer   *tracing.Tracer // nil: no traces
-	reload   func() error    // nil: settings are not read again
-	draining func()          // is told when Run begins to drain; may be nil
+	settings  *config.Settings
+	log       *slog.Logger
+	engine    *stream.Engine
+	store     store
+	disk      *disklog.Log   // store, if it is on disk; else nil
+	shared    *sharedlog.Log // store, if several nodes share it; else nil
+	feeds     []*feed.Feed
+	stopFeeds func() // set by Run
+	hub       *hub.Hub
+	native    *native.Handler
+	durable   *durable.Handler // nil: the protocol is not served
+	page      http.Handler     // nil: no page
+	traffic   traffic
+	visits    accessLog
+	trusted   *proxy.Trusted // proxies that are believed
+	gate      *gate.Gate
+	tickets   *access.Tickets // nil: none are issued
+	revoked   *access.Revoked // nil: there is no access control
+	memory    *limit.Memory
+	certs     *certs.Store // nil: no TLS
+	sockets   *sockets
+	tracer    *tracing.Tracer // nil: no traces
+	reload    func() error    // nil: settings are not read again
+	draining  func()          // is told when Run begins to drain; may be nil
 
 	changing sync.Mutex
 	guard    *guard                            // guarded by changing
@@ -92,6 +97,10 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 		srv.tracer.Close(context.Background())
 		srv.guard.close()
 		return nil, err
+	}
+	if err := srv.openFeeds(); err != nil {
+		srv.guard.close()
+		return nil, errors.Join(err, srv.hub.Close())
 	}
 	srv.openProtocols()
 	if s.Page {
@@ -131,11 +140,20 @@ func (s *Server) openHub(streams stream.Options) (err error) {
 	if s.tracer, err = openTraces(s.settings, s.log); err != nil {
 		return err
 	}
-	if s.store, err = openLog(s.settings, s.log, s.logFailed); err != nil {
+	if s.settings.Nodes.Log != "" {
+		err = s.openShared()
+	} else {
+		s.store, err = openLog(s.settings, s.log, s.logFailed)
+	}
+	if err != nil {
 		return err
 	}
 	s.disk, _ = s.store.(*disklog.Log)
-	if s.hub, err = hub.New(hubOptions(s.settings, s.tracer.Log(s.store), streams)); err != nil {
+	o := hubOptions(s.settings, s.tracer.Log(s.store), streams)
+	if s.shared != nil {
+		o.Sync = s.shared.Sync
+	}
+	if s.hub, err = hub.New(o); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
 	return nil
@@ -152,7 +170,7 @@ func (s *Server) openProtocols() {
 		BodyTimeout: set.HTTP.BodyTimeout,
 		Served:      s.traffic.served,
 	})
-	if set.Durable.Prefix != "" {
+	if set.Durable.Prefix != "" && s.shared == nil { // two nodes could take the same append of a producer
 		s.durable = durable.New(s.hub, durable.Options{
 			Gate: s.gate, ProxyBuffering: set.HTTP.Buffering, Prefix: set.Durable.Prefix, Reserved: native.Reserved, MaxBytes: int(set.Hub.MaxMessage),
 			Wait: set.Durable.Wait, Heartbeat: set.Stream.Heartbeat, BodyTimeout: set.HTTP.BodyTimeout, Log: s.log,
@@ -305,9 +323,10 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.durable != nil {
 		s.durable.Start()
 	}
-	if s.page != nil {
+	if s.page != nil && s.shared == nil { // the figures are those of one server
 		s.background.Go(func() { s.publishStats(ctx) })
 	}
+	s.stopFeeds = s.runFeeds()
 	failed := make(chan error, len(s.listeners))
 	for _, b := range s.listeners {
 		s.background.Go(func() {

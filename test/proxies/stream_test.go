@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -140,10 +142,15 @@ func (r route) post(t *testing.T, path, body string, header ...string) (*http.Re
 	return resp, string(answer)
 }
 
+var published atomic.Int64 // messages
+
 // publish publishes a message.
 func (r route) publish(t *testing.T, topic, data string) {
 	t.Helper()
-	if resp, answer := r.post(t, "/v1/topics/"+topic, data); resp.StatusCode != http.StatusCreated {
+	// A proxy may close a connection as the request is sent. With a key the client may
+	// send it again, and it is published once.
+	key := strconv.FormatInt(published.Add(1), 10)
+	if resp, answer := r.post(t, "/v1/topics/"+topic, data, "Idempotency-Key", key); resp.StatusCode/100 != 2 {
 		t.Fatalf("publish to %s: %s %s", topic, resp.Status, answer)
 	}
 }

@@ -31,6 +31,8 @@ func asProblem(err error) problem.Document {
 		return problem.Document{Status: http.StatusInsufficientStorage, Code: "full", Detail: "there is no room for more; nothing was stored"}
 	case errors.Is(err, hub.ErrFailed):
 		return problem.Document{Status: http.StatusServiceUnavailable, Code: "failed", Detail: "the log has failed; nothing can be stored"}
+	case errors.Is(err, hub.ErrUnavailable):
+		return problem.Document{Status: http.StatusServiceUnavailable, Code: "log_unavailable", Detail: "the log does not answer; nothing is known to be stored"}
 	case errors.Is(err, hub.ErrClosed):
 		return errStopping
 	}

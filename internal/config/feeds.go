@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/weirstream/weir/internal/feed"
+)
+
+// maxFeeds bounds how many feeds there are.
+const maxFeeds = 1000
+
+// feeds adds a row that is a mapping from names to feeds. It can be set in the file only.
+func (t *table) feeds(p *[]feed.Spec, name, help string) {
+	t.add(&row{
+		Row:  Row{Name: name, Kind: "mapping", Help: help, FileOnly: true},
+		node: func(f *file, key string, n ast.Node) (errs []error) { *p, errs = f.feeds(key, n); return errs },
+		text: func() string { return strings.Join(shown(*p, showFeed), ",") },
+		json: func() any { return shown(*p, showFeed) },
+	})
+}
+
+// showFeed leaves passwords out.
+func showFeed(s feed.Spec) string { return fmt.Sprintf("%s (%s to %s)", s.Name, s.String(), s.Topic) }
+
+func (f *file) feeds(key string, n ast.Node) (specs []feed.Spec, errs []error) {
+	pairs, errs := f.pairs(key, n, "the feed")
+	if len(pairs) > maxFeeds {
+		return nil, append(errs, f.fault(n, key, "has %d feeds, limit %d", len(pairs), maxFeeds))
+	}
+	for _, p := range pairs {
+		s, more := f.feed(key+"."+p.key, p.key, p.value)
+		if errs = append(errs, more...); len(more) == 0 {
+			specs = append(specs, s)
+		}
+	}
+	return specs, errs
+}
+
+// feed reads one feed.
+func (f *file) feed(key, name string, n ast.Node) (s feed.Spec, errs []error) {
+	s.Name = name
+	if errs = f.wanted(key, n); len(errs) > 0 {
+		return s, errs
+	}
+	text := func(p *string) func(string) error {
+		return func(text string) error { *p = text; return nil }
+	}
+	list := func(p *[]string) func(string) error {
+		return func(text string) error { *p = splitList(text); return nil }
+	}
+	truth := func(p *bool) func(string) error {
+		return func(text string) (err error) { *p, err = parseBool(text); return err }
+	}
+	errs = f.fields(key, n, map[string]func(string) error{
+		"from": text(&s.From), "password-file": text(&s.PasswordFile), "ca-file": text(&s.CAFile),
+		"queue": text(&s.Queue), "exchange": text(&s.Exchange), "binding": list(&s.Bindings),
+		"channels": list(&s.Channels), "patterns": list(&s.Patterns), "list": text(&s.List), "pop": text(&s.Pop),
+		"stream": text(&s.Stream), "group": text(&s.Group), "consumer": text(&s.Consumer), "start": text(&s.Start),
+		"declare": truth(&s.Declare), "command": text(&s.Command), "file": text(&s.File),
+		"prefetch": func(text string) (err error) { s.Prefetch, err = strconv.Atoi(text); return err },
+		"topic":    text(&s.Topic), "type": text(&s.Type), "key": text(&s.Key), "id": text(&s.ID), "data": text(&s.Data),
+		"once": text(&s.Once), "state": truth(&s.State), "dead-letter": text(&s.DeadLetter),
+	}, "binding", "channels", "patterns")
+	if len(errs) > 0 {
+		return s, errs
+	}
+	if err := s.Check(); err != nil {
+		errs = []error{f.fault(n, key, "%w", err)}
+	}
+	return s, errs
+}
+
+// templates are the keys whose values may begin with a brace, which YAML takes for a
+// mapping.
+var templates = []string{"topic", "type", "key", "id", "data", "once"}
+
+// wanted finds templates that lack quotes.
+func (f *file) wanted(key string, n ast.Node) (errs []error) {
+	pairs, _ := f.pairs(key, n, "the key") // errors are found again
+	for _, p := range pairs {
+		if _, mapping := p.value.(ast.MapNode); mapping && slices.Contains(templates, p.key) {
+			errs = append(errs, f.fault(p.value, key+"."+p.key, "a value that starts with { must be in quotes"))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/weirstream/weir/internal/redislog"
+	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/stream"
+)
+
+// openTime bounds how long a server waits at its start for the log that it shares.
+const openTime = time.Minute
+
+// openShared joins the log of several nodes.
+func (s *Server) openShared() error {
+	n := &s.settings.Nodes
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	engine, err := redislog.Connect(ctx, redislog.Options{URL: n.Log, Name: n.Name, Wait: n.Wait, Logger: s.log})
+	if err != nil {
+		return fmt.Errorf("nodes.log: %w", err)
+	}
+	s.shared, err = sharedlog.Open(ctx, engine, sharedlog.Options{
+		History: history(&s.settings.History), HotBytes: s.settings.Disk.Memory, Wait: n.Wait, Logger: s.log,
+		Status: s.logStatus, Lapsed: s.logLapsed, Failed: s.logFailed,
+	})
+	if err != nil {
+		return fmt.Errorf("nodes.log: %w", err)
+	}
+	s.store = s.shared
+	return nil
+}
+
+// statusEvent tells readers whether messages can be published. They need do nothing:
+// what is published is kept, and comes when the log answers again.
+const statusEvent = "weir.status"
+
+type status struct {
+	Log string `json:"log"` // "unavailable" or "available"
+}
+
+// logStatus is told when the shared log stops answering, and when it answers again.
+func (s *Server) logStatus(up bool, reason error) {
+	now := status{"available"}
+	if up {
+		s.log.Info("the shared log answers again")
+	} else {
+		s.log.Warn("the shared log does not answer: nothing can be published, readers stay", "error", reason)
+		now.Log = "unavailable"
+	}
+	s.engine.Each(func(c *stream.Conn) {
+		_ = c.Notify(stream.Notice{Type: statusEvent, Data: now}) // there may be no room for it
+	})
+}
+
+// logLapsed is told when messages may not have reached readers. They come back, say
+// what they have seen, and get what they missed, or are told.
+func (s *Server) logLapsed() {
+	s.log.Warn("messages of the shared log may have passed readers by: they are told to come back")
+	s.engine.End(s.settings.Drain.Window)
+}

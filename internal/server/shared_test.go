@@ -1,0 +1,152 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/server"
+)
+
+// A redisServer is a real one, for the log of several nodes.
+type redisServer struct {
+	t    *testing.T
+	addr string
+	dir  string
+	cmd  *exec.Cmd
+}
+
+func newRedis(t *testing.T) *redisServer {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	s := &redisServer{t: t, addr: ln.Addr().String(), dir: t.TempDir()}
+	ln.Close()
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *redisServer) start() {
+	s.t.Helper()
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "")
+	log, err := os.OpenFile(filepath.Join(s.dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "Redis answers", func() bool {
+		nc, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			return false
+		}
+		defer nc.Close()
+		_ = nc.SetDeadline(time.Now().Add(time.Second))
+		fmt.Fprint(nc, "PING\r\n")
+		line, _ := bufio.NewReader(nc).ReadString('\n')
+		return line == "+PONG\r\n"
+	})
+}
+
+func (s *redisServer) kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// node starts a server that shares the log in redis.
+func node(t *testing.T, redis *redisServer) *running {
+	t.Helper()
+	s := defaults(t)
+	s.Nodes = config.Nodes{Log: "redis://" + redis.addr, Name: "test", Wait: time.Second}
+	return start(t, s)
+}
+
+// TestNodesShareOneLog publishes on one node and reads on the other, over a kill of
+// what keeps the log.
+func TestNodesShareOneLog(t *testing.T) {
+	redis := newRedis(t)
+	a, b := node(t, redis), node(t, redis)
+	reader := b.follow(t, "/v1/topics/news", "application/x-ndjson")
+	publish := func(r *running, text string) (id string) {
+		t.Helper()
+		resp, body := r.do(t, "POST", "/v1/topics/news", text)
+		if resp.StatusCode != 201 {
+			t.Fatalf("publish %s: %s %s", text, resp.Status, body)
+		}
+		_, id, _ = strings.Cut(strings.TrimSuffix(strings.TrimSpace(body), `"}`), `{"id":"`)
+		return id
+	}
+	want := func(parts ...string) {
+		t.Helper()
+		for { // other lines say where the reader stands
+			line := reader.line(t)
+			if strings.Contains(line, parts[0]) {
+				for _, part := range parts {
+					if !strings.Contains(line, part) {
+						t.Errorf("the reader got %s, want %q in it", line, part)
+					}
+				}
+				return
+			}
+		}
+	}
+	first := publish(a, "one")
+	want("one", first)
+	for i := range 100 { // an ID of one node is known to the other at once
+		id := publish(a, fmt.Sprint("message ", i))
+		resp, body := b.do(t, "GET", "/v1/topics/news?wait=0s&last_event_id="+id, "", "Accept: application/x-ndjson")
+		if resp.StatusCode != 200 || strings.Contains(body, "gap") {
+			t.Fatalf("%s of the first node means to the second: %s %s", id, resp.Status, body)
+		}
+	}
+	want("message 99")
+
+	redis.kill()
+	eventually(t, "publishing is refused", func() bool {
+		resp, body := a.do(t, "POST", "/v1/topics/news", "lost", "Idempotency-Key: lost")
+		if resp.StatusCode == 503 && (!strings.Contains(body, `"log_unavailable"`) || resp.Header.Get("Retry-After") == "") {
+			t.Fatalf("it is refused with %s %v", body, resp.Header)
+		}
+		return resp.StatusCode == 503
+	})
+	want(`{"status":`, `"unavailable"`)
+	if resp, body := b.do(t, "GET", "/v1/topics/news?wait=0s&last=1", "", "Accept: text/plain"); resp.StatusCode != 200 || !strings.Contains(body, "message 99") {
+		t.Errorf("reading without Redis: %s %q", resp.Status, body)
+	}
+	redis.start()
+	want(`{"status":`, `"available"`)
+	eventually(t, "publishing works again", func() bool {
+		resp, _ := b.do(t, "POST", "/v1/topics/news", "two", "Idempotency-Key: two")
+		return resp.StatusCode/100 == 2
+	})
+	want("two")
+	if resp, _ := a.do(t, "GET", "/v1/streams/x", ""); resp.StatusCode != 404 {
+		t.Errorf("Durable Streams: %s, want that they are not served", resp.Status)
+	}
+}
+
+func TestLogThatCannotBeJoinedIsNamed(t *testing.T) {
+	s := defaults(t)
+	s.Nodes = config.Nodes{Log: "redis://127.0.0.1:1", Name: "test", Wait: 100 * time.Millisecond}
+	if _, err := server.New(s, discard); err == nil || !strings.HasPrefix(err.Error(), "nodes.log: ") {
+		t.Errorf("New gives %v, want an error that begins with nodes.log", err)
+	}
+}
