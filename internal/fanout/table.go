@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -216,6 +217,10 @@ func (t *Table) catchUp(pos uint64) {
 	}
 }
 
+// pushTries bounds how often Join looks for an entry that is in the log and not yet in
+// the feed. Without it a reader who stands at that entry would get it again.
+const pushTries = 1000
+
 // Join makes c follow the log. It is called on the loop, once for a connection.
 func (t *Table) Join(c *loop.Conn, j Join) {
 	if c.Ending() {
@@ -223,6 +228,13 @@ func (t *Table) Join(c *loop.Conn, j Join) {
 	}
 	t.readers.Add(1)
 	t.catchUp(j.After)
+	for range pushTries { // the log's head is a moment ahead of the feed
+		if t.pos >= j.After {
+			break
+		}
+		runtime.Gosched()
+		t.catchUp(j.After)
+	}
 	g := t.group(groupKey{j.Selector.String(), j.Form, j.Framed}, j)
 	g.readers++
 	r := &reader{conn: c, group: g, cursor: j.After, told: j.Told, index: -1, policy: j.Policy, slow: j.Slow, replayed: j.Replayed}

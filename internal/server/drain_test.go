@@ -212,6 +212,10 @@ func stuck(t *testing.T, r *running) *reader {
 	if resp := c.send(t, "GET", "/v1/topics/a?since=start", ""); resp.StatusCode != 200 {
 		t.Fatal(resp.Status)
 	}
+	eventually(t, "the stream is open", func() bool { // its head comes a moment before
+		_, page := r.do(t, "GET", "/metrics", "")
+		return strings.Contains(page, "\nweir_readers 1\n")
+	})
 	return c
 }
 
