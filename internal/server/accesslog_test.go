@@ -215,9 +215,10 @@ func TestAccessLogNamesStreamsAsTheListOfConnectionsDoes(t *testing.T) {
 		t.Fatal(resp.Status)
 	}
 	var list struct{ Connections []struct{ ID, User string } }
-	if _, body := r.ask(t, "GET", "/v1/connections", "", bearer(apiKey)); json.Unmarshal([]byte(body), &list) != nil || len(list.Connections) != 1 {
-		t.Fatalf("the list of connections is %s, want one", body)
-	}
+	eventually(t, "the stream is in the list of connections", func() bool {
+		_, body := r.ask(t, "GET", "/v1/connections", "", bearer(apiKey))
+		return json.Unmarshal([]byte(body), &list) == nil && len(list.Connections) == 1
+	})
 	c := list.Connections[0]
 	r.ask(t, "DELETE", "/v1/connections?id="+c.ID, "", bearer(apiKey))
 	line := func() string { return strings.Join(slices.DeleteFunc(r.logged(), isRequest), "") }
