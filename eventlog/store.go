@@ -128,12 +128,28 @@ func (x *Index) Forgotten() uint64 {
 // many.
 func (x *Index) ForgetUpTo(topic string, seq uint64) int { return x.forgetUpTo(topic, seq) }
 
-// Duplicate fills in the place of an entry whose idempotency key has been used, and
-// reports whether it has. now is the time, as for Insert.
-func (x *Index) Duplicate(e *Entry, now time.Time) bool {
-	if e.IdempotencyKey == "" {
+// Place gives an entry the position seq and the time now, and reports true; unless its
+// idempotency key has been used, which makes it a Duplicate of the first. batch has the
+// entries, by key, that were placed and not inserted yet.
+func (x *Index) Place(e *Entry, seq uint64, now time.Time, batch map[string]*Entry) bool {
+	e.Duplicate = false
+	if first := batch[e.IdempotencyKey]; first != nil {
+		e.Seq, e.Time, e.Duplicate = first.Seq, first.Time, true
 		return false
 	}
+	if e.IdempotencyKey != "" {
+		if x.duplicate(e, now) {
+			return false
+		}
+		batch[e.IdempotencyKey] = e
+	}
+	e.Seq, e.Time = seq, now.UTC()
+	return true
+}
+
+// duplicate fills in the place of an entry whose key has been used, and reports whether
+// it has.
+func (x *Index) duplicate(e *Entry, now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.receipts.expire(now.UnixNano() - int64(x.options.KeyWindow))

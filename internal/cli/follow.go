@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/url"
 	"time"
+
+	"github.com/weirstream/weir/internal/backoff"
 )
 
 // maxRecordBytes is the longest line sub reads: the largest message a server can
@@ -65,7 +67,7 @@ type follower struct {
 	resume    string        // ID to go on after; "" to begin with start
 	hint      time.Duration // wait before the next connection that the server asks for
 	connected bool          // the server has answered once; from then on it is waited for
-	wait      backoff
+	wait      backoff.Backoff
 }
 
 // run returns nil when limit is reached or the server wants no more reading.
@@ -80,10 +82,10 @@ func (f *follower) run(ctx context.Context) error {
 		case !f.worthAnotherTry(err):
 			return err
 		}
-		d := max(f.wait.next(), f.hint)
+		d := max(f.wait.Next(), f.hint)
 		f.hint = 0
 		f.notes.say("%v; trying again in %v", err, d.Round(time.Millisecond))
-		pause(ctx, d)
+		backoff.Pause(ctx, d)
 	}
 }
 
@@ -117,7 +119,7 @@ func (f *follower) connect(ctx context.Context) error {
 		return errEnd
 	}
 	defer body.Close()
-	if f.wait.failures > 0 && f.connected {
+	if f.wait.Failures() > 0 && f.connected {
 		f.notes.say("connected again")
 	}
 	f.connected = true
@@ -129,7 +131,7 @@ func (f *follower) connect(ctx context.Context) error {
 // that was cut at once does not count as a success.
 func (f *follower) forgetFailures(start time.Time) {
 	if time.Since(start) > longestWait {
-		f.wait.reset()
+		f.wait.Reset()
 	}
 }
 
@@ -193,7 +195,7 @@ func (f *follower) message(rec record, text []byte) error {
 		return err
 	}
 	f.resume = rec.ID
-	f.wait.reset()
+	f.wait.Reset()
 	f.printed++
 	if f.printed == f.limit {
 		return errEnd

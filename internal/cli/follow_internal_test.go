@@ -55,6 +55,7 @@ func newTrial(t *testing.T, steps ...func(*http.Request) (*http.Response, error)
 		query:   url.Values{"topic": {"t"}},
 		start:   url.Values{},
 		silence: time.Minute,
+		wait:    newBackoff(),
 		out:     &textPrinter{w: &tr.out},
 		notes:   &notes{w: &tr.said, prefix: "weir: sub"},
 	}

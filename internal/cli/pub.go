@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weirstream/weir/internal/backoff"
 )
 
 // pubOptions are the flags of pub.
@@ -147,7 +149,7 @@ func (p *publisher) all(ctx context.Context, r io.Reader, encode func([]byte) ([
 	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSending()
 	defer context.AfterFunc(ctx, func() {
-		if pause(sending, lastChance) {
+		if backoff.Pause(sending, lastChance) {
 			stopSending()
 		}
 	})()

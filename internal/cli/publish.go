@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weirstream/weir/internal/backoff"
 	"github.com/weirstream/weir/internal/config"
 )
 
@@ -64,7 +65,7 @@ type batch struct {
 	settled int // how many, from the first on, are published or left out
 	key     string
 	begun   time.Time
-	wait    backoff
+	wait    backoff.Backoff
 }
 
 // body joins the lines. Settled ones become empty lines, so that the others keep
@@ -84,14 +85,14 @@ func (b *batch) left() int { return len(b.lines) - b.settled }
 
 // deliver publishes lines, however often that takes.
 func (p *publisher) deliver(ctx context.Context, lines []line) error {
-	b := &batch{lines: lines, key: fmt.Sprintf("%s-%d", p.keys, lines[0].number), begun: time.Now()}
+	b := &batch{lines: lines, key: fmt.Sprintf("%s-%d", p.keys, lines[0].number), begun: time.Now(), wait: newBackoff()}
 	for b.left() > 0 {
 		a, err := p.client.publish(ctx, b.key, b.body())
 		kept := min(max(a.Published, 0), b.left())
 		p.acknowledge(kept, a.LastID)
 		b.settled += kept
 		if kept > 0 {
-			b.wait.reset()
+			b.wait.Reset()
 		}
 		if err == nil && kept == 0 {
 			err = errors.New("the server answers that it published none of the lines it accepted")
@@ -132,17 +133,17 @@ func (p *publisher) afterError(ctx context.Context, b *batch, err error) error {
 	default:
 		return err
 	}
-	d := b.wait.next()
+	d := b.wait.Next()
 	if refused {
 		d = max(d, refusal.retryAfter)
 	}
 	if !p.connected && time.Since(b.begun)+d > p.retry {
 		return err
 	}
-	if b.wait.failures == 1 {
+	if b.wait.Failures() == 1 {
 		p.notes.say("%v; trying again%s", err, p.limit())
 	}
-	pause(ctx, d)
+	backoff.Pause(ctx, d)
 	return nil
 }
 

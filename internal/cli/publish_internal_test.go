@@ -407,19 +407,3 @@ func TestInterruptedPubCountsWhatItCouldNotSend(t *testing.T) {
 		w.Close()
 	})
 }
-
-func TestWaitsGrowAndStayBounded(t *testing.T) {
-	for range 100 {
-		var b backoff
-		for i, most := range []time.Duration{200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000} {
-			most *= time.Millisecond
-			if d := b.next(); d < most/2 || d > most {
-				t.Fatalf("wait %d is %v, want %v to %v", i, d, most/2, most)
-			}
-		}
-		b.reset()
-		if d := b.next(); d > firstWait {
-			t.Fatalf("wait after a success is %v, want at most %v", d, firstWait)
-		}
-	}
-}

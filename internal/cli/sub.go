@@ -73,6 +73,7 @@ func sub(cmd *cobra.Command, s Streams, o subOptions, topics []string) error {
 		query:   url.Values{"topic": topics},
 		start:   o.start(cmd),
 		silence: o.silence,
+		wait:    newBackoff(),
 		limit:   o.count,
 		out:     newPrinter(s, o.json, topics),
 		notes:   &notes{w: s.Err, prefix: "weir: sub", quiet: o.quiet},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/fields"
 )
 
 // An entry is stored as
@@ -36,12 +37,12 @@ func appendRecord(b []byte, e *eventlog.Entry) []byte {
 	b = binary.AppendUvarint(b, uint64(e.Retry))
 	b = binary.AppendUvarint(b, uint64(len(e.Topics)))
 	for _, name := range e.Topics {
-		b = appendString(b, name)
+		b = fields.AppendString(b, name)
 	}
-	b = appendString(b, e.Type)
-	b = appendString(b, e.ID)
-	b = appendString(b, e.Key)
-	b = appendString(b, e.IdempotencyKey)
+	b = fields.AppendString(b, e.Type)
+	b = fields.AppendString(b, e.ID)
+	b = fields.AppendString(b, e.Key)
+	b = fields.AppendString(b, e.IdempotencyKey)
 	b = append(b, e.Data...)
 	binary.BigEndian.PutUint32(b[start:], checksum(e.Seq, b[start:]))
 	return b
@@ -62,10 +63,6 @@ func flags(e *eventlog.Entry) byte {
 	return 0
 }
 
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
 // parseRecord returns the entry at seq without its data, and the data, which is a
 // part of b.
 func parseRecord(seq uint64, b []byte) (e *eventlog.Entry, data []byte, err error) {
@@ -75,22 +72,22 @@ func parseRecord(seq uint64, b []byte) (e *eventlog.Entry, data []byte, err erro
 	if b[4] != recordVersion {
 		return nil, nil, fmt.Errorf("%w at position %d: version %d, this program knows %d", errRecord, seq, b[4], recordVersion)
 	}
-	p := parser{b: b[14:]}
+	p := fields.Parser{Rest: b[14:]}
 	e = &eventlog.Entry{Seq: seq, Time: time.Unix(0, int64(binary.BigEndian.Uint64(b[6:]))).UTC()}
 	e.State = b[5]&stateFlag != 0
-	e.Retry = time.Duration(p.uvarint())
-	n := p.uvarint()
+	e.Retry = time.Duration(p.Uvarint())
+	n := p.Uvarint()
 	if n > eventlog.MaxEntryTopics {
-		p.bad = true
+		p.Bad = true
 	}
 	for range min(n, eventlog.MaxEntryTopics) {
-		e.Topics = append(e.Topics, p.string())
+		e.Topics = append(e.Topics, p.String())
 	}
-	e.Type, e.ID, e.Key, e.IdempotencyKey = p.string(), p.string(), p.string(), p.string()
-	if p.bad || n == 0 {
+	e.Type, e.ID, e.Key, e.IdempotencyKey = p.String(), p.String(), p.String(), p.String()
+	if p.Bad || n == 0 {
 		return nil, nil, fmt.Errorf("%w at position %d: its fields do not fit", errRecord, seq)
 	}
-	return e, p.b, nil
+	return e, p.Rest, nil
 }
 
 // parseEntry returns the entry with a copy of its data.
@@ -100,34 +97,6 @@ func parseEntry(seq uint64, b []byte) (*eventlog.Entry, error) {
 		e.Data = append([]byte(nil), data...)
 	}
 	return e, err
-}
-
-// A parser takes fields off the front of b. After the first that does not fit, bad
-// is true and the rest is empty.
-type parser struct {
-	b   []byte
-	bad bool
-}
-
-func (p *parser) uvarint() uint64 {
-	v, n := binary.Uvarint(p.b)
-	if n <= 0 {
-		p.b, p.bad = nil, true
-		return 0
-	}
-	p.b = p.b[n:]
-	return v
-}
-
-func (p *parser) string() string {
-	n := p.uvarint()
-	if n > uint64(len(p.b)) {
-		p.b, p.bad = nil, true
-		return ""
-	}
-	s := string(p.b[:n])
-	p.b = p.b[n:]
-	return s
 }
 
 func position(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

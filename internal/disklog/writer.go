@@ -169,18 +169,10 @@ func (w *writer) number(list []*request) *group {
 // place puts e into g. keys are the idempotency keys used in g.
 func (w *writer) place(g *group, keys map[string]*eventlog.Entry, e *eventlog.Entry) {
 	g.visible = append(g.visible, e)
-	if first := keys[e.IdempotencyKey]; first != nil {
-		e.Seq, e.Time, e.Duplicate = first.Seq, first.Time, true
-		return
-	}
-	if w.log.Duplicate(e, time.Unix(0, w.last)) {
+	if !w.log.Place(e, w.seq+1, time.Unix(0, w.last), keys) {
 		return
 	}
 	w.seq++
-	e.Seq, e.Time = w.seq, time.Unix(0, w.last).UTC()
-	if e.IdempotencyKey != "" {
-		keys[e.IdempotencyKey] = e
-	}
 	d := w.log.options.of(e)
 	g.sync = g.sync || d == Always
 	g.weak = g.weak || d != Always

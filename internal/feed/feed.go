@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/backoff"
 )
 
 // A Source gets messages from another system.
@@ -106,22 +107,22 @@ func (f *Feed) Run(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })() // at worst it cancels what is over
 	in := &Intake{feed: f, grace: hard}
-	wait := backoff{first: min(firstWait, f.opts.MaxWait), longest: f.opts.MaxWait}
+	wait := backoff.Backoff{First: min(firstWait, f.opts.MaxWait), Longest: f.opts.MaxWait}
 	for {
 		err := f.opts.Source.Run(ctx, in)
 		if ctx.Err() != nil {
 			f.change(Stopped, nil)
 			return
 		}
-		if f.lasted() > wait.current() {
-			wait.reset()
+		if f.lasted() > wait.Current() {
+			wait.Reset()
 		}
 		if err == nil {
 			err = errEnded
 		}
 		f.failures.Add(1)
 		f.change(Failing, err)
-		if !pause(ctx, wait.next()) {
+		if !backoff.Pause(ctx, wait.Next()) {
 			f.change(Stopped, nil)
 			return
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
+	"github.com/weirstream/weir/internal/backoff"
 )
 
 // A Message is what a source delivers.
@@ -71,9 +72,9 @@ func (in *Intake) Deliver(ctx context.Context, batch []Message, position []byte)
 		return nil
 	}
 	f.failures.Add(1)
-	for wait := (backoff{first: firstOffer, longest: lastOffer}); err != nil; err = f.store(in.grace, b) {
+	for wait := (backoff.Backoff{First: firstOffer, Longest: lastOffer}); err != nil; err = f.store(in.grace, b) {
 		f.change(Failing, err)
-		if !pause(ctx, wait.next()) {
+		if !backoff.Pause(ctx, wait.Next()) {
 			return fmt.Errorf("%w; the log refused: %v", context.Cause(ctx), err)
 		}
 	}

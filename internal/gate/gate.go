@@ -60,6 +60,7 @@ type Options struct {
 
 // A Gate lets requests in. It may be used by any number of them at once.
 type Gate struct {
+	origin    http.CrossOriginProtection
 	opts      Options
 	now       atomic.Pointer[force]
 	slots     *limit.Slots

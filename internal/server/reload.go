@@ -57,7 +57,7 @@ func Reloads(name string) bool {
 // topic that stands for the server's settings.
 func (s *Server) mayReload(l config.Listener, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.checkReload(l, r); err != nil {
+		if err := s.checkReload(l, w, r); err != nil {
 			writeProblem(w, err)
 			return
 		}
@@ -65,9 +65,9 @@ func (s *Server) mayReload(l config.Listener, next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) checkReload(l config.Listener, r *http.Request) error {
-	if http.NewCrossOriginProtection().Check(r) != nil {
-		return problem.Document{Status: http.StatusForbidden, Code: "cross_origin", Detail: "a page of another origin may not do this"}
+func (s *Server) checkReload(l config.Listener, w http.ResponseWriter, r *http.Request) error {
+	if err := s.gate.CheckOrigin(w, r); err != nil {
+		return err
 	}
 	if l.Loopback() || !s.settings.Access.On() {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/fields"
 )
 
 // A checkpoint is what a node that reads the list must know when records are missing
@@ -39,7 +40,7 @@ func (c *chunk) append(b []byte) []byte {
 }
 
 func (p *parser) chunk() chunk {
-	return chunk{id: p.uint64(), number: p.uvarint(), count: p.uvarint(), pos: p.uvarint(), data: p.bytes()}
+	return chunk{id: p.Uint64(), number: p.Uvarint(), count: p.Uvarint(), pos: p.Uvarint(), data: p.Bytes()}
 }
 
 // split cuts an encoded checkpoint into chunks.
@@ -93,17 +94,17 @@ func (c *checkpoint) encode() []byte {
 	b = appendRuns(b, c.Kept)
 	b = binary.AppendUvarint(b, uint64(len(c.Topics)))
 	for _, t := range c.Topics {
-		b = appendString(b, t.Name)
+		b = fields.AppendString(b, t.Name)
 		b = binary.AppendUvarint(b, t.Gone)
 		b = binary.AppendUvarint(b, t.Floor)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.forgot)))
 	for name, upTo := range c.forgot {
-		b = binary.AppendUvarint(appendString(b, name), upTo)
+		b = binary.AppendUvarint(fields.AppendString(b, name), upTo)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Keys)))
 	for _, k := range c.Keys {
-		b = binary.AppendUvarint(appendString(b, k.Key), k.Seq)
+		b = binary.AppendUvarint(fields.AppendString(b, k.Key), k.Seq)
 		b = binary.BigEndian.AppendUint64(b, uint64(k.Time.UnixNano()))
 	}
 	for _, p := range c.Values {
@@ -113,29 +114,29 @@ func (c *checkpoint) encode() []byte {
 }
 
 func parseCheckpoint(b []byte) (*checkpoint, error) {
-	p := parser{b: b}
-	c := &checkpoint{pos: p.uvarint(), head: p.uvarint(), time: int64(p.uint64()), lost: p.uvarint(), forgot: make(map[string]uint64)}
-	c.Forgotten = p.uvarint()
+	p := newParser(b)
+	c := &checkpoint{pos: p.Uvarint(), head: p.Uvarint(), time: int64(p.Uint64()), lost: p.Uvarint(), forgot: make(map[string]uint64)}
+	c.Forgotten = p.Uvarint()
 	c.Kept = p.runs()
-	for n := p.uvarint(); n > 0 && !p.bad; n-- {
-		c.Topics = append(c.Topics, eventlog.TopicState{Name: p.string(), Gone: p.uvarint(), Floor: p.uvarint()})
+	for n := p.Uvarint(); n > 0 && !p.Bad; n-- {
+		c.Topics = append(c.Topics, eventlog.TopicState{Name: p.String(), Gone: p.Uvarint(), Floor: p.Uvarint()})
 	}
-	for n := p.uvarint(); n > 0 && !p.bad; n-- {
-		name := p.string()
-		c.forgot[name] = p.uvarint()
+	for n := p.Uvarint(); n > 0 && !p.Bad; n-- {
+		name := p.String()
+		c.forgot[name] = p.Uvarint()
 	}
-	for n := p.uvarint(); n > 0 && !p.bad; n-- {
-		k := eventlog.KeyState{Key: p.string(), Seq: p.uvarint()}
-		k.Time = time.Unix(0, int64(p.uint64())).UTC()
+	for n := p.Uvarint(); n > 0 && !p.Bad; n-- {
+		k := eventlog.KeyState{Key: p.String(), Seq: p.Uvarint()}
+		k.Time = time.Unix(0, int64(p.Uint64())).UTC()
 		c.Keys = append(c.Keys, k)
 	}
-	for len(p.b) > 0 && !p.bad {
-		if p.byte() != putPart {
-			p.bad = true
+	for len(p.Rest) > 0 && !p.Bad {
+		if p.Byte() != putPart {
+			p.Bad = true
 		}
-		c.Values = append(c.Values, eventlog.Put{Key: p.string(), Value: p.copy()})
+		c.Values = append(c.Values, eventlog.Put{Key: p.String(), Value: p.copy()})
 	}
-	if p.bad {
+	if p.Bad {
 		return nil, fmt.Errorf("%w: the fields of a checkpoint do not fit", errRecord)
 	}
 	return c, nil
@@ -161,11 +162,11 @@ func appendRuns(b []byte, seqs []uint64) []byte {
 
 func (p *parser) runs() (seqs []uint64) {
 	next := uint64(1)
-	for n := p.uvarint(); n > 0 && !p.bad; n-- {
-		next += p.uvarint()
-		count := p.uvarint()
+	for n := p.Uvarint(); n > 0 && !p.Bad; n-- {
+		next += p.Uvarint()
+		count := p.Uvarint()
 		if count > maxKept-uint64(len(seqs)) {
-			p.b, p.bad = nil, true
+			p.Rest, p.Bad = nil, true
 			return nil
 		}
 		for range count {

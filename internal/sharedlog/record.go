@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/fields"
 )
 
 // A record of the list is
@@ -92,7 +93,7 @@ func (r *record) encode(pos uint64) []byte {
 		b = appendPut(b, p)
 	}
 	for _, f := range r.forgets {
-		b = binary.AppendUvarint(appendString(append(b, forgetPart), f.topic), f.upTo)
+		b = binary.AppendUvarint(fields.AppendString(append(b, forgetPart), f.topic), f.upTo)
 	}
 	if r.jump > 0 {
 		b = binary.AppendUvarint(append(b, jumpPart), r.jump)
@@ -135,24 +136,20 @@ func appendEntry(b []byte, e *eventlog.Entry) []byte {
 	b = binary.AppendUvarint(append(b, flags), uint64(e.Retry))
 	b = binary.AppendUvarint(b, uint64(len(e.Topics)))
 	for _, name := range e.Topics {
-		b = appendString(b, name)
+		b = fields.AppendString(b, name)
 	}
 	for _, s := range [...]string{e.Type, e.ID, e.Key, e.IdempotencyKey} {
-		b = appendString(b, s)
+		b = fields.AppendString(b, s)
 	}
 	return append(binary.AppendUvarint(b, uint64(len(e.Data))), e.Data...)
 }
 
 func appendPut(b []byte, p eventlog.Put) []byte {
 	if p.Value == nil {
-		return appendString(append(b, deletePart), p.Key)
+		return fields.AppendString(append(b, deletePart), p.Key)
 	}
-	b = appendString(append(b, putPart), p.Key)
+	b = fields.AppendString(append(b, putPart), p.Key)
 	return append(binary.AppendUvarint(b, uint64(len(p.Value))), p.Value...)
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // parseRecord reads the record at pos. Data of entries, and chunks, are parts of b.
@@ -163,12 +160,12 @@ func parseRecord(pos uint64, b []byte) (*record, error) {
 	if b[4] != recordVersion {
 		return nil, fmt.Errorf("%w %d: version %d, this program knows %d", errRecord, pos, b[4], recordVersion)
 	}
-	p := parser{b: b[5:]}
-	r := &record{nonce: p.uint64(), before: p.uint64(), head: p.uvarint(), time: int64(p.uint64())}
-	for len(p.b) > 0 && !p.bad {
+	p := newParser(b[5:])
+	r := &record{nonce: p.Uint64(), before: p.Uint64(), head: p.Uvarint(), time: int64(p.Uint64())}
+	for len(p.Rest) > 0 && !p.Bad {
 		p.part(r)
 	}
-	if p.bad || uint64(len(r.entries)) > r.head {
+	if p.Bad || uint64(len(r.entries)) > r.head {
 		return nil, fmt.Errorf("%w %d: its fields do not fit", errRecord, pos)
 	}
 	for i, e := range r.entries {
@@ -179,90 +176,49 @@ func parseRecord(pos uint64, b []byte) (*record, error) {
 
 // part reads the next part into r.
 func (p *parser) part(r *record) {
-	switch kind := p.byte(); kind {
+	switch kind := p.Byte(); kind {
 	case entryPart:
 		r.entries = append(r.entries, p.entry())
 	case movedPart:
-		seq, at := p.uvarint(), int64(p.uint64())
+		seq, at := p.Uvarint(), int64(p.Uint64())
 		e := p.entry()
 		e.Seq, e.Time = seq, time.Unix(0, at).UTC()
 		r.moved = append(r.moved, e)
 	case putPart:
-		r.puts = append(r.puts, eventlog.Put{Key: p.string(), Value: p.copy()})
+		r.puts = append(r.puts, eventlog.Put{Key: p.String(), Value: p.copy()})
 	case deletePart:
-		r.puts = append(r.puts, eventlog.Put{Key: p.string()})
+		r.puts = append(r.puts, eventlog.Put{Key: p.String()})
 	case forgetPart:
-		r.forgets = append(r.forgets, forget{p.string(), p.uvarint()})
+		r.forgets = append(r.forgets, forget{p.String(), p.Uvarint()})
 	case jumpPart:
-		r.jump = p.uvarint()
+		r.jump = p.Uvarint()
 	case chunkPart:
 		r.chunks = append(r.chunks, p.chunk())
 	default:
-		p.bad = true
+		p.Bad = true
 	}
 }
 
 func (p *parser) entry() *eventlog.Entry {
 	e := new(eventlog.Entry)
-	e.State = p.byte()&stateFlag != 0
-	e.Retry = time.Duration(p.uvarint())
-	n := p.uvarint()
+	e.State = p.Byte()&stateFlag != 0
+	e.Retry = time.Duration(p.Uvarint())
+	n := p.Uvarint()
 	if n == 0 || n > eventlog.MaxEntryTopics {
-		p.bad = true
+		p.Bad = true
 	}
 	for range min(n, eventlog.MaxEntryTopics) {
-		e.Topics = append(e.Topics, p.string())
+		e.Topics = append(e.Topics, p.String())
 	}
-	e.Type, e.ID, e.Key, e.IdempotencyKey = p.string(), p.string(), p.string(), p.string()
-	e.Data = p.bytes()
+	e.Type, e.ID, e.Key, e.IdempotencyKey = p.String(), p.String(), p.String(), p.String()
+	e.Data = p.Bytes()
 	return e
 }
 
-// A parser takes fields off the front of b. After the first that does not fit, bad
-// is true and the rest is empty.
-type parser struct {
-	b   []byte
-	bad bool
-}
+// A parser takes fields of records off the front of its bytes.
+type parser struct{ fields.Parser }
 
-func (p *parser) take(n uint64) []byte {
-	if n > uint64(len(p.b)) {
-		p.b, p.bad = nil, true
-		return nil
-	}
-	b := p.b[:n:n]
-	p.b = p.b[n:]
-	return b
-}
+func newParser(b []byte) *parser { return &parser{fields.Parser{Rest: b}} }
 
-func (p *parser) byte() byte {
-	if b := p.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (p *parser) uint64() uint64 {
-	if b := p.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (p *parser) uvarint() uint64 {
-	v, n := binary.Uvarint(p.b)
-	if n <= 0 {
-		p.b, p.bad = nil, true
-		return 0
-	}
-	p.b = p.b[n:]
-	return v
-}
-
-// bytes returns a part of b, not nil unless it is bad.
-func (p *parser) bytes() []byte { return p.take(p.uvarint()) }
-
-// copy is bytes for what may stay in memory for longer than the record.
-func (p *parser) copy() []byte { return append([]byte{}, p.bytes()...) }
-
-func (p *parser) string() string { return string(p.bytes()) }
+// copy is Bytes for what may stay in memory for longer than the record.
+func (p *parser) copy() []byte { return append([]byte{}, p.Bytes()...) }

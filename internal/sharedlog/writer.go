@@ -336,18 +336,8 @@ func (s *state) admit(r *record, q *request) error {
 func (g *group) place(s *state, keys map[string]*eventlog.Entry, e *eventlog.Entry) {
 	r := g.record
 	g.visible = append(g.visible, e)
-	e.Duplicate = false
-	if first := keys[e.IdempotencyKey]; first != nil {
-		e.Seq, e.Time, e.Duplicate = first.Seq, first.Time, true
-		return
+	if s.index.Place(e, r.head+1, time.Unix(0, r.time), keys) {
+		r.head++
+		r.entries = append(r.entries, e)
 	}
-	if s.index.Duplicate(e, time.Unix(0, r.time)) {
-		return
-	}
-	r.head++
-	e.Seq, e.Time = r.head, time.Unix(0, r.time).UTC()
-	if e.IdempotencyKey != "" {
-		keys[e.IdempotencyKey] = e
-	}
-	r.entries = append(r.entries, e)
 }

@@ -35,7 +35,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, v *gate.Visitor, 
 	}
 	defer h.locks.lock(name)()
 	// Once more: what is stored after the readers were told to go is lost to them.
-	if h.writing.over() {
+	if h.writing.Over() {
 		return errStopping
 	}
 	s, err := h.live(name)

@@ -51,7 +51,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, v *gate.Visitor, n
 		return err
 	}
 	defer unlock()
-	if h.writing.over() {
+	if h.writing.Over() {
 		return errStopping
 	}
 	s, err := h.live(name)

@@ -201,7 +201,7 @@ func (h *Handler) loadDeadlines() {
 func (h *Handler) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for !h.writing.over() {
+	for !h.writing.Over() {
 		for _, name := range h.expiry.due(time.Now()) {
 			h.expire(name)
 		}

@@ -25,7 +25,6 @@ package durable
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -34,6 +33,7 @@ import (
 
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/gate"
+	"github.com/weirstream/weir/internal/phase"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -56,30 +56,16 @@ type Options struct {
 
 // A Handler serves the streams of a hub.
 type Handler struct {
-	hub    *hub.Hub
-	opts   Options
-	origin http.CrossOriginProtection
+	hub  *hub.Hub
+	opts Options
 
 	locks     locks
 	structure sync.Mutex // held by those who lock more than one stream
 	expiry    expiry
 
-	writing, reading phase
+	writing, reading phase.Phase
 	sweeper          sync.WaitGroup
 }
-
-// A phase is the time during which something is done. Its context ends with it.
-type phase struct {
-	context.Context
-	end context.CancelFunc
-}
-
-func newPhase() phase {
-	ctx, end := context.WithCancel(context.Background())
-	return phase{ctx, end}
-}
-
-func (p phase) over() bool { return p.Err() != nil }
 
 // New returns the handler of h.
 func New(h *hub.Hub, o Options) *Handler {
@@ -92,7 +78,7 @@ func New(h *hub.Hub, o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Handler{hub: h, opts: o, writing: newPhase(), reading: newPhase()}
+	d := &Handler{hub: h, opts: o, writing: phase.New(), reading: phase.New()}
 	d.loadDeadlines()
 	return d
 }
@@ -102,11 +88,11 @@ func New(h *hub.Hub, o Options) *Handler {
 func (h *Handler) Start() { h.sweeper.Go(h.sweep) }
 
 // Drain refuses changes from now on, because the server is about to stop.
-func (h *Handler) Drain() { h.writing.end() }
+func (h *Handler) Drain() { h.writing.End() }
 
 // EndReads lets followers and long polls end with what there is; later ones do not
 // wait.
-func (h *Handler) EndReads() { h.reading.end() }
+func (h *Handler) EndReads() { h.reading.End() }
 
 // Close ends what the handler has started, and stores when streams expire. It does
 // not close the hub. Requests fail from then on.
@@ -125,26 +111,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.preflight(w, r) {
 		return
 	}
-	err := h.checkOrigin(w, r)
+	v, err := h.opts.Gate.Admit(w, r)
 	if err == nil {
-		err = h.enter(w, r)
+		err = h.route(w, r, v)
 	}
 	if err != nil {
 		problem.StopReading(w, r)
 		writeProblem(w, err)
 	}
-}
-
-// enter finds out who sends a request. It may use a ticket up.
-func (h *Handler) enter(w http.ResponseWriter, r *http.Request) error {
-	if r.Method == http.MethodOptions {
-		return h.route(w, r, nil)
-	}
-	v, err := h.opts.Gate.Enter(r)
-	if err != nil {
-		return err
-	}
-	return h.route(w, r, v)
 }
 
 // route finds the stream and what to do with it.
@@ -181,7 +155,7 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, v *gate.Visitor, 
 
 // change serves the methods that change a stream.
 func (h *Handler) change(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
-	if h.writing.over() {
+	if h.writing.Over() {
 		return errStopping
 	}
 	if err := v.MayPublish(name); err != nil {

@@ -1,7 +1,5 @@
 package durable
 
-import "github.com/weirstream/weir/internal/problem"
-
 import "net/http"
 
 const (
@@ -40,14 +38,4 @@ func (w preflightWriter) WriteHeader(status int) {
 		w.Header().Set("Access-Control-Allow-Headers", allowedHeaders)
 	}
 	w.ResponseWriter.WriteHeader(status)
-}
-
-// checkOrigin refuses what a page of an origin that is not allowed asks to change:
-// a browser sends such a POST without asking first, also to a server on loopback.
-func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
-	if w.Header().Get("Access-Control-Allow-Origin") != "" || h.origin.Check(r) == nil {
-		return nil
-	}
-	return problem.Document{Status: http.StatusForbidden, Code: "cross_origin",
-		Detail: "a page of another origin, " + problem.Quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
 }

@@ -22,7 +22,6 @@
 package native
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -31,6 +30,7 @@ import (
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/intake"
+	"github.com/weirstream/weir/internal/phase"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -55,29 +55,15 @@ type Options struct {
 
 // A Handler serves a hub.
 type Handler struct {
-	hub    *hub.Hub
-	opts   Options
-	origin http.CrossOriginProtection
+	hub  *hub.Hub
+	opts Options
 
 	intake *intake.Server // nil: no connections are adopted
 	vary   string         // of the answers that net/http does not send, or ""
 	stamp  atomic.Pointer[stamp]
 
-	publishing, polling phase
+	publishing, polling phase.Phase
 }
-
-// A phase is the time during which something is done. Its context ends with it.
-type phase struct {
-	context.Context
-	end context.CancelFunc
-}
-
-func newPhase() phase {
-	ctx, end := context.WithCancel(context.Background())
-	return phase{ctx, end}
-}
-
-func (p phase) over() bool { return p.Err() != nil }
 
 // New returns the handler of h.
 func New(h *hub.Hub, o Options) *Handler {
@@ -90,7 +76,7 @@ func New(h *hub.Hub, o Options) *Handler {
 	if o.Served == nil {
 		o.Served = func() {}
 	}
-	handler := &Handler{hub: h, opts: o, vary: vary(h), publishing: newPhase(), polling: newPhase()}
+	handler := &Handler{hub: h, opts: o, vary: vary(h), publishing: phase.New(), polling: phase.New()}
 	if o.Adopt && intake.Supported {
 		handler.intake = intake.New(handler, intake.Options{Idle: o.Idle})
 	}
@@ -100,18 +86,18 @@ func New(h *hub.Hub, o Options) *Handler {
 // Drain refuses publishing from now on, because the server is about to stop.
 // Requests that publish line by line are answered, adopted connections closed.
 func (h *Handler) Drain() {
-	h.publishing.end()
+	h.publishing.End()
 	if h.intake != nil {
 		h.intake.Close()
 	}
 }
 
 // Draining reports whether Drain was called.
-func (h *Handler) Draining() bool { return h.publishing.over() }
+func (h *Handler) Draining() bool { return h.publishing.Over() }
 
 // EndPolls answers the long polls that wait, with what there is; later ones do
 // not wait.
-func (h *Handler) EndPolls() { h.polling.end() }
+func (h *Handler) EndPolls() { h.polling.End() }
 
 const (
 	topicsPath = "/v1/topics/"
@@ -142,6 +128,9 @@ var (
 	connectionsMethods = []string{http.MethodGet, http.MethodDelete}
 )
 
+// exposedHeaders are those of answers that pages of other origins may read.
+const exposedHeaders = "Idempotency-Replayed, Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id"
+
 // ServeHTTP implements [http.Handler]. It does not clean paths: a topic is what
 // the path says, or an error.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -149,41 +138,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if (preflight || r.Method != http.MethodOptions) && h.hub.Preflight(w, r, methods(r.URL.Path)...) {
 		return
 	}
-	err := h.checkOrigin(w, r)
+	if w.Header().Get("Access-Control-Allow-Origin") != "" {
+		w.Header().Set("Access-Control-Expose-Headers", exposedHeaders)
+	}
+	v, err := h.opts.Gate.Admit(w, r)
 	if err == nil {
-		err = h.enter(w, r)
+		err = h.route(w, r, v)
 	}
 	if err != nil {
 		problem.StopReading(w, r)
 		writeProblem(w, err)
 	}
-}
-
-// enter finds out who sends a request. It may use a ticket up.
-func (h *Handler) enter(w http.ResponseWriter, r *http.Request) error {
-	if r.Method == http.MethodOptions {
-		return h.route(w, r, nil)
-	}
-	v, err := h.opts.Gate.Enter(r)
-	if err != nil {
-		return err
-	}
-	return h.route(w, r, v)
-}
-
-// checkOrigin refuses what a page of an origin that is not allowed asks to change.
-// For one that is, Preflight has set the CORS headers.
-func (h *Handler) checkOrigin(w http.ResponseWriter, r *http.Request) error {
-	if w.Header().Get("Access-Control-Allow-Origin") != "" {
-		w.Header().Set("Access-Control-Expose-Headers",
-			"Idempotency-Replayed, Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id")
-		return nil
-	}
-	if h.origin.Check(r) == nil {
-		return nil
-	}
-	return problem.Document{Status: http.StatusForbidden, Code: "cross_origin",
-		Detail: "a page of another origin, " + problem.Quote(r.Header.Get("Origin")) + ", may not send " + r.Method + ": the setting cors.origins does not list it"}
 }
 
 // route finds the resource.
