@@ -47,25 +47,14 @@ func (f *file) feed(key, name string, n ast.Node) (s feed.Spec, errs []error) {
 	if errs = f.wanted(key, n); len(errs) > 0 {
 		return s, errs
 	}
-	text := func(p *string) func(string) error {
-		return func(text string) error { *p = text; return nil }
+	setters, lists := map[string]func(string) error{}, []string(nil)
+	for _, field := range s.Fields() {
+		setters[field.Key] = setter(field.Value)
+		if _, list := field.Value.(*[]string); list {
+			lists = append(lists, field.Key)
+		}
 	}
-	list := func(p *[]string) func(string) error {
-		return func(text string) error { *p = splitList(text); return nil }
-	}
-	truth := func(p *bool) func(string) error {
-		return func(text string) (err error) { *p, err = parseBool(text); return err }
-	}
-	errs = f.fields(key, n, map[string]func(string) error{
-		"from": text(&s.From), "password-file": text(&s.PasswordFile), "ca-file": text(&s.CAFile),
-		"queue": text(&s.Queue), "exchange": text(&s.Exchange), "binding": list(&s.Bindings),
-		"channels": list(&s.Channels), "patterns": list(&s.Patterns), "list": text(&s.List), "pop": text(&s.Pop),
-		"stream": text(&s.Stream), "group": text(&s.Group), "consumer": text(&s.Consumer), "start": text(&s.Start),
-		"declare": truth(&s.Declare), "command": text(&s.Command), "file": text(&s.File),
-		"prefetch": func(text string) (err error) { s.Prefetch, err = strconv.Atoi(text); return err },
-		"topic":    text(&s.Topic), "type": text(&s.Type), "key": text(&s.Key), "id": text(&s.ID), "data": text(&s.Data),
-		"once": text(&s.Once), "state": truth(&s.State), "dead-letter": text(&s.DeadLetter),
-	}, "binding", "channels", "patterns")
+	errs = f.fields(key, n, setters, lists...)
 	if len(errs) > 0 {
 		return s, errs
 	}
@@ -73,6 +62,23 @@ func (f *file) feed(key, name string, n ast.Node) (s feed.Spec, errs []error) {
 		errs = []error{f.fault(n, key, "%w", err)}
 	}
 	return s, errs
+}
+
+// setter returns what reads a text into a value.
+func setter(value any) func(text string) error {
+	return func(text string) (err error) {
+		switch p := value.(type) {
+		case *string:
+			*p = text
+		case *[]string:
+			*p = splitList(text)
+		case *bool:
+			*p, err = parseBool(text)
+		case *int:
+			*p, err = strconv.Atoi(text)
+		}
+		return err
+	}
 }
 
 // templates are the keys whose values may begin with a brace, which YAML takes for a

@@ -64,7 +64,7 @@ func New(s feed.Spec) (*Source, error) {
 	o.ReadBufferEachConn, o.WriteBufferEachConn, o.RingScaleEachConn = bufferSize, bufferSize, 8
 	o.PipelineMultiplex, o.BlockingPoolSize = -1, 2
 	o.ClientName = cmp.Or(o.ClientName, "weir-feed-"+s.Name)
-	return &Source{spec: s, options: o, group: cmp.Or(s.Group, "weir"), consumer: cmp.Or(s.Consumer, "weir"),
+	return &Source{spec: s, options: o, group: cmp.Or(s.Group, "weir"), consumer: s.Reader(),
 		batch: min(cmp.Or(s.Prefetch, defaultPrefetch), feed.MaxBatch)}, nil
 }
 
