@@ -17,23 +17,38 @@ func (m *Memory) Append(ctx context.Context, es ...*Entry) error { return m.Comm
 
 // Commit stores entries and values.
 func (m *Memory) Commit(ctx context.Context, puts []Put, es ...*Entry) error {
+	_, err := m.commit(ctx, nil, puts, es)
+	return err
+}
+
+// commit stores entries and values if values are as expected, and returns the head before.
+// A Change would make the entries' slice escape.
+func (m *Memory) commit(ctx context.Context, expect, puts []Put, es []*Entry) (before uint64, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	for _, e := range es {
-		if err := prepare(e); err != nil {
-			return err
-		}
+	if err := Prepare(es...); err != nil {
+		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return ErrClosed
+		return 0, ErrClosed
+	}
+	if err := differs(expect, m.values.get); err != nil {
+		return 0, err
 	}
 	if err := m.values.check(puts, m.options.ValueBytes); err != nil {
-		return err
+		return 0, err
 	}
-	m.values.apply(puts)
+	before = m.Head()
+	m.setValues(puts)
+	m.add(es)
+	return before, nil
+}
+
+// add gives entries their places, now.
+func (m *Memory) add(es []*Entry) {
 	now := time.Now().UnixNano()
 	m.sweep(now)
 	m.last = max(m.last, now)
@@ -44,7 +59,6 @@ func (m *Memory) Commit(ctx context.Context, puts []Put, es ...*Entry) error {
 		}
 	}
 	m.tell(es)
-	return nil
 }
 
 // tell calls the follower.

@@ -36,6 +36,10 @@ var (
 	ErrFull   = errors.New("eventlog: full")   // nothing was stored; it may work later
 	ErrFailed = errors.New("eventlog: failed") // what stores the log is broken; nothing can be stored any more
 
+	// ErrTooLarge means that what is to be stored together is more than the log can ever
+	// store in one go. Nothing was stored.
+	ErrTooLarge = errors.New("eventlog: too large")
+
 	// ErrUnavailable means that what stores the log does not answer for now. Nothing is
 	// known to be stored: try again, with the same idempotency key.
 	ErrUnavailable = errors.New("eventlog: unavailable")

@@ -36,6 +36,8 @@ type Memory struct {
 	last   int64 // time of the newest entry, in nanoseconds since 1970
 	follow func(*Entry)
 
+	valuesTold []*func([]Put) // who follows values
+
 	order  order             // every kept entry
 	chosen map[string]*order // every kept entry that has a chosen ID
 	size   int64             // of the kept entries, as counted by entrySize
@@ -134,7 +136,7 @@ func (m *Memory) Follow(fn func(e *Entry)) {
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.closed, m.follow, m.forgotten = true, nil, 0
+	m.closed, m.follow, m.valuesTold, m.forgotten = true, nil, nil, 0
 	m.reset()
 	return nil
 }

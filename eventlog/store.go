@@ -27,8 +27,8 @@ type Store interface {
 // more if it has several topics or is state, and 220 more if it has a chosen ID.
 //
 // The log that has an Index gives positions and times to entries, stores them, and
-// then hands them over with Insert, from one goroutine. It must not call Append or
-// Commit of the Memory.
+// then hands them over with Insert, from one goroutine. It must not call Append, Commit
+// or CommitIf of the Memory.
 type Index struct {
 	*Memory
 }
@@ -156,13 +156,6 @@ func (x *Index) duplicate(e *Entry, now time.Time) bool {
 	return x.known(e)
 }
 
-// CheckValues reports ErrFull if values would become too large.
-func (x *Index) CheckValues(puts []Put) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.values.check(puts, x.options.ValueBytes)
-}
-
 // Insert adds entries that have positions and times, and calls the follower. The
 // store has those for which stored is true; the others stay in memory until
 // [Index.Stored].
@@ -172,7 +165,7 @@ func (x *Index) Insert(puts []Put, stored func(*Entry) bool, es ...*Entry) error
 	if x.closed {
 		return ErrClosed
 	}
-	x.values.apply(puts)
+	x.setValues(puts)
 	x.sweep(time.Now().UnixNano())
 	for _, e := range es {
 		if e.Duplicate {

@@ -20,18 +20,29 @@ type values struct {
 	size  int64
 }
 
+func (v *values) get(key string) []byte { return v.byKey[key] }
+
 // check reports ErrFull if puts would take the values past limit.
 func (v *values) check(puts []Put, limit int64) error {
-	size := v.size
+	return tooLarge(grown(v.size, puts, v.get), v.size, limit)
+}
+
+// grown returns the size of all values with puts. value gives those before.
+func grown(size int64, puts []Put, value func(key string) []byte) int64 {
 	for _, p := range puts {
-		if old, ok := v.byKey[p.Key]; ok {
+		if old := value(p.Key); old != nil {
 			size -= valueSize(p.Key, old)
 		}
 		if p.Value != nil {
 			size += valueSize(p.Key, p.Value)
 		}
 	}
-	if size > limit && size > v.size {
+	return size
+}
+
+// tooLarge reports ErrFull if the values go past limit. They may become smaller.
+func tooLarge(size, before, limit int64) error {
+	if size > limit && size > before {
 		return fmt.Errorf("%w: values would take %d bytes, limit %d", ErrFull, size, limit)
 	}
 	return nil

@@ -92,6 +92,7 @@ var (
 	ErrFailed   = eventlog.ErrFailed
 
 	ErrUnavailable = eventlog.ErrUnavailable
+	ErrChanged     = eventlog.ErrChanged
 	ErrTaken       = errors.New("hub: the stream follows topics already")
 )
 
@@ -107,7 +108,8 @@ type Options struct {
 	MaxTopics int            // patterns of one reader, topics of one message; 0: 100
 
 	// Sync returns when Log knows all that others had stored in it before the call. nil:
-	// there are no others. It is called for readers whose ID is not known yet.
+	// there are no others. It is called for readers whose ID is not known yet, and by
+	// Hub.Sync.
 	Sync func(ctx context.Context) error
 }
 
@@ -240,6 +242,18 @@ func (h *Hub) Close() error {
 
 // Log returns the log behind the hub. Append to it only through the hub.
 func (h *Hub) Log() eventlog.Log { return h.log }
+
+// Shared reports whether others store in the hub's log, too: see Options.Sync.
+func (h *Hub) Shared() bool { return h.opts.Sync != nil }
+
+// Sync returns when the hub knows all that others had stored in its log before the call,
+// at once if there are no others. [ErrUnavailable] means that this cannot be found out.
+func (h *Hub) Sync(ctx context.Context) error {
+	if h.opts.Sync == nil {
+		return nil
+	}
+	return h.opts.Sync(ctx)
+}
 
 // Stats are counts of a hub.
 type Stats struct {

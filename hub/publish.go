@@ -51,6 +51,38 @@ type Receipt struct {
 // Commit is PublishAll that also sets values of the log, all or nothing: see
 // [eventlog.Log].
 func (h *Hub) Commit(ctx context.Context, puts []eventlog.Put, ms ...Message) ([]Receipt, error) {
+	entries, err := h.entries(ms)
+	if err == nil {
+		err = h.log.Commit(ctx, puts, entries...)
+	}
+	return h.receipts(entries, err)
+}
+
+// A Change is what CommitIf stores: see [eventlog.Change].
+type Change struct {
+	Expect   []eventlog.Put // values as they must be
+	Puts     []eventlog.Put
+	Forget   []string // topics
+	Messages []Message
+}
+
+// CommitIf is Commit if some values of the log are as expected, and [ErrChanged]
+// otherwise. The log must be an [eventlog.Conditional], as those of this module are;
+// otherwise the error wraps [errors.ErrUnsupported].
+func (h *Hub) CommitIf(ctx context.Context, c Change) ([]Receipt, error) {
+	log, ok := h.log.(eventlog.Conditional)
+	if !ok {
+		return nil, fmt.Errorf("hub: commit on a condition: %w", errors.ErrUnsupported)
+	}
+	entries, err := h.entries(c.Messages)
+	if err == nil {
+		err = log.CommitIf(ctx, eventlog.Change{Expect: c.Expect, Puts: c.Puts, Forget: c.Forget, Entries: entries})
+	}
+	return h.receipts(entries, err)
+}
+
+// entries checks messages and makes entries of them.
+func (h *Hub) entries(ms []Message) ([]*eventlog.Entry, error) {
 	entries := make([]*eventlog.Entry, len(ms))
 	for i := range ms {
 		if err := h.Check(ms[i]); err != nil {
@@ -58,7 +90,12 @@ func (h *Hub) Commit(ctx context.Context, puts []eventlog.Put, ms ...Message) ([
 		}
 		entries[i] = &eventlog.Entry{Message: ms[i]}
 	}
-	if err := h.log.Commit(ctx, puts, entries...); err != nil {
+	return entries, nil
+}
+
+// receipts counts what was stored, unless err is why it was not.
+func (h *Hub) receipts(entries []*eventlog.Entry, err error) ([]Receipt, error) {
+	if err != nil {
 		return nil, publishError(err)
 	}
 	receipts := make([]Receipt, len(entries))
@@ -143,6 +180,8 @@ func publishError(err error) error {
 		return ErrClosed
 	case errors.Is(err, eventlog.ErrID):
 		return fmt.Errorf("%w: %v", ErrID, err)
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return fmt.Errorf("%w: %v", ErrTooLarge, err)
 	}
 	return err
 }

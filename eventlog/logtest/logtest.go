@@ -66,7 +66,7 @@ type rule struct {
 }
 
 func cases() []rule {
-	return slices.Concat(appendRules, followRules, commitRules, stateRules, readRules, trimRules, seekRules, randomRules)
+	return slices.Concat(appendRules, followRules, commitRules, conditionalRules, stateRules, readRules, trimRules, seekRules, randomRules)
 }
 
 func (c rule) run(t *testing.T, open Open, virtual bool) {

@@ -45,12 +45,10 @@ type Log struct {
 
 // A request is one call that waits for the writer.
 type request struct {
-	entries []*eventlog.Entry
-	puts    []eventlog.Put
-	forget  string // a topic that is to be forgotten, up to upTo; "" for none
-	upTo    uint64
-	bury    bool // delete all that is not kept any more, now
-	done    chan error
+	eventlog.Change
+	upTo uint64 // what topics are to forget goes up to here; set by the writer
+	bury bool   // delete all that is not kept any more, now
+	done chan error
 }
 
 // Open opens the log in a directory, or makes an empty one. It reads where all
@@ -89,19 +87,40 @@ func (l *Log) Append(ctx context.Context, es ...*eventlog.Entry) error {
 
 // Commit implements [eventlog.Log]. Values are always on the disk when it returns.
 func (l *Log) Commit(ctx context.Context, puts []eventlog.Put, es ...*eventlog.Entry) error {
-	if err := eventlog.Prepare(es...); err != nil {
+	return l.CommitIf(ctx, eventlog.Change{Puts: puts, Entries: es})
+}
+
+// CommitIf implements [eventlog.Conditional].
+func (l *Log) CommitIf(ctx context.Context, c eventlog.Change) error {
+	if err := eventlog.Prepare(c.Entries...); err != nil {
 		return err
 	}
-	for _, p := range puts {
+	for _, p := range c.Puts {
 		if len(p.Key) > bbolt.MaxKeySize-1 {
 			return fmt.Errorf("%w: key of a value has %d bytes, limit %d", eventlog.ErrFull, len(p.Key), bbolt.MaxKeySize-1)
 		}
 	}
-	return l.submit(ctx, &request{entries: es, puts: puts})
+	_, err := l.submit(ctx, &request{Change: c})
+	return err
 }
 
-// submit hands r to the writer and waits for it.
-func (l *Log) submit(ctx context.Context, r *request) error {
+// submit hands r to the writer, waits for it, and forgets what is to be forgotten. It
+// returns how many entries that is.
+func (l *Log) submit(ctx context.Context, r *request) (forgotten int, err error) {
+	if err := l.await(ctx, r); err != nil {
+		return 0, err
+	}
+	for _, name := range r.Forget {
+		forgotten += l.ForgetUpTo(name, r.upTo)
+	}
+	if forgotten > 0 { // what cannot be deleted now is later: that it is forgotten is on the disk
+		_ = l.await(ctx, &request{bury: true})
+	}
+	return forgotten, nil
+}
+
+// await hands r to the writer and waits for it.
+func (l *Log) await(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -129,16 +148,7 @@ func (l *Log) submit(ctx context.Context, r *request) error {
 // Forget implements [eventlog.Log]. The entries are off the disk when it returns,
 // but for those that other topics keep.
 func (l *Log) Forget(topic string) (int, error) {
-	ctx := context.Background()
-	upTo := l.Head()
-	if err := l.submit(ctx, &request{forget: topic, upTo: upTo}); err != nil {
-		return 0, err
-	}
-	n := l.ForgetUpTo(topic, upTo)
-	if n > 0 { // what cannot be deleted now is later: that it is forgotten is on the disk
-		_ = l.submit(ctx, &request{bury: true})
-	}
-	return n, nil
+	return l.submit(context.Background(), &request{Change: eventlog.Change{Forget: []string{topic}}})
 }
 
 // Close stores what is only in memory yet, and ends the log.

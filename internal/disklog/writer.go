@@ -103,13 +103,13 @@ func (w *writer) collect(r *request) []*request {
 }
 
 func (w *writer) count(r *request) (entries, bytes int) {
-	for _, e := range r.entries {
+	for _, e := range r.Entries {
 		bytes += len(e.Data)
 	}
-	for _, p := range r.puts {
+	for _, p := range r.Puts {
 		bytes += len(p.Value)
 	}
-	return len(r.entries), bytes
+	return len(r.Entries), bytes
 }
 
 // serve carries out some requests, all in one transaction, and answers them.
@@ -147,19 +147,21 @@ func (w *writer) number(list []*request) *group {
 	g := &group{forget: make(map[string]uint64)}
 	w.last = max(w.last, time.Now().UnixNano())
 	keys := make(map[string]*eventlog.Entry)
+	batch := w.log.NewBatch()
 	for _, r := range list {
-		if err := w.log.CheckValues(append(g.puts, r.puts...)); err != nil {
+		if err := batch.Add(r.Expect, r.Puts); err != nil {
 			r.done <- err
 			continue
 		}
 		g.requests = append(g.requests, r)
-		g.puts = append(g.puts, r.puts...)
-		g.sync = g.sync || len(r.puts) > 0 || r.forget != "" || r.bury
+		g.puts = append(g.puts, r.Puts...)
+		g.sync = g.sync || len(r.Puts)+len(r.Forget) > 0 || r.bury
 		g.bury = g.bury || r.bury
-		if r.forget != "" {
-			g.forget[r.forget] = max(g.forget[r.forget], r.upTo)
+		r.upTo = w.seq
+		for _, name := range r.Forget {
+			g.forget[name] = r.upTo
 		}
-		for _, e := range r.entries {
+		for _, e := range r.Entries {
 			w.place(g, keys, e)
 		}
 	}

@@ -10,29 +10,37 @@ package redislog
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/backoff"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
 const (
-	readCount = 64          // records in one answer
-	readWait  = time.Second // for the first of them
+	leastCount = 64          // records in one answer
+	mostCount  = 512         // the same when they are small; should large ones follow, it is some 100 MiB
+	readBytes  = 4 << 20     // of such an answer, about
+	readWait   = time.Second // for the first of them
 )
 
 // An Engine is a connection to the server. It implements [sharedlog.Engine].
 type Engine struct {
 	client              rueidis.Client
 	dialer              dialer
+	name                string // of this node, random
 	hash, stream, lease string
+	turn                string
+	count               atomic.Int64 // records to ask for at once
 	logger              *slog.Logger
 }
 
@@ -73,7 +81,10 @@ func Connect(ctx context.Context, o Options) (*Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	prefix := "{weir:" + o.Name + "}:" // in braces: all in one slot of a Cluster
-	e := &Engine{hash: prefix + "head", stream: prefix + "records", lease: prefix + "cleaner", logger: o.Logger}
+	e := &Engine{
+		name: rand.Text(), logger: o.Logger,
+		hash: prefix + "head", stream: prefix + "records", lease: prefix + "cleaner", turn: prefix + "turn",
+	}
 	fill(&option, o.Wait)
 	option.DialCtxFn = e.dialer.dial
 	if e.client, err = rueidis.NewClient(option); err != nil {
@@ -140,11 +151,14 @@ func (e *Engine) Create(ctx context.Context, epoch, settings string) error {
 
 // Append implements [sharedlog.Engine].
 func (e *Engine) Append(ctx context.Context, epoch string, after sharedlog.Mark, tag string, record []byte, frees bool) (came []sharedlog.Record, err error) {
-	args := []string{epoch, decimal(after.Pos), after.Tag, decimal(after.Pos + 1), tag, rueidis.BinaryString(record)}
-	answer, err := appendScript.Exec(ctx, e.client, []string{e.hash, e.stream}, args).ToArray()
-	if err = failure(err); frees && errors.Is(err, eventlog.ErrFull) {
-		answer, err = freeScript.Exec(ctx, e.client, []string{e.hash, e.stream}, args).ToArray()
-		err = failure(err)
+	args := []string{epoch, decimal(after.Pos), after.Tag, decimal(after.Pos + 1), tag, rueidis.BinaryString(record), e.name}
+	answer, err := e.append(ctx, args, frees)
+	for err == nil && len(answer) == 1 { // another's turn
+		left, _ := answer[0].AsInt64()
+		if !backoff.Pause(ctx, time.Duration(min(max(left, 1), 2))*time.Millisecond) {
+			return nil, fmt.Errorf("%w: another node's turn: %v", sharedlog.ErrRefused, ctx.Err())
+		}
+		answer, err = e.append(ctx, args, frees)
 	}
 	if err != nil || len(answer) == 0 {
 		return nil, err
@@ -155,14 +169,42 @@ func (e *Engine) Append(ctx context.Context, epoch string, after sharedlog.Mark,
 	return came, sharedlog.ErrConflict
 }
 
+// append runs the script once.
+func (e *Engine) append(ctx context.Context, args []string, frees bool) ([]rueidis.RedisMessage, error) {
+	keys := []string{e.hash, e.stream, e.turn}
+	answer, err := appendScript.Exec(ctx, e.client, keys, args).ToArray()
+	if err = failure(err); frees && errors.Is(err, eventlog.ErrFull) {
+		answer, err = freeScript.Exec(ctx, e.client, keys, args).ToArray()
+		err = failure(err)
+	}
+	return answer, err
+}
+
+// Claim implements [sharedlog.Claimer].
+func (e *Engine) Claim(ctx context.Context, d time.Duration) error {
+	err := e.client.Do(ctx, e.client.B().Set().Key(e.turn).Value(e.name).Nx().Px(max(d, time.Millisecond)).Build()).Error()
+	return failure(err) // somebody else's turn is nil, and comes first
+}
+
 // Next implements [sharedlog.Engine].
 func (e *Engine) Next(ctx context.Context, after uint64) ([]sharedlog.Record, error) {
-	cmd := e.client.B().Xread().Count(readCount).Block(readWait.Milliseconds()).Streams().Key(e.stream).Id(id(after)).Build()
+	cmd := e.client.B().Xread().Count(max(leastCount, e.count.Load())).Block(readWait.Milliseconds()).Streams().Key(e.stream).Id(id(after)).Build()
 	streams, err := e.client.Do(ctx, cmd).AsXRead()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}
-	return records(streams[e.stream], failure(err))
+	list, err := records(streams[e.stream], failure(err))
+	e.count.Store(fitting(list))
+	return list, err
+}
+
+// fitting returns how many records to ask for next, if they are as large as these.
+func fitting(list []sharedlog.Record) int64 {
+	bytes := 1
+	for _, r := range list {
+		bytes += len(r.Data)
+	}
+	return int64(min(readBytes*len(list)/bytes, mostCount))
 }
 
 // Load implements [sharedlog.Engine].

@@ -292,11 +292,14 @@ func TestValuesAreChangedOneAfterTheOther(t *testing.T) {
 					old := l.Value("n")
 					n := 0
 					fmt.Sscan(string(old), &n)
-					err := l.CommitIf(context.Background(), []eventlog.Put{{Key: "n", Value: old}}, []eventlog.Put{{Key: "n", Value: fmt.Append(nil, n+1)}}, message("a", fmt.Sprint(n)))
+					err := l.CommitIf(context.Background(), eventlog.Change{
+						Expect: []eventlog.Put{{Key: "n", Value: old}}, Puts: []eventlog.Put{{Key: "n", Value: fmt.Append(nil, n+1)}},
+						Entries: []*eventlog.Entry{message("a", fmt.Sprint(n))},
+					})
 					switch {
 					case err == nil:
 						done++
-					case !errors.Is(err, sharedlog.ErrChanged):
+					case !errors.Is(err, eventlog.ErrChanged):
 						t.Errorf("CommitIf = %v", err)
 						return
 					}

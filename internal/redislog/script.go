@@ -22,15 +22,23 @@ return 1
 
 // appendScript adds a record if the head is still the one that the caller knows.
 // Otherwise it returns records that have come since, in the same answer: the caller
-// needs them before it can try again.
+// needs them before it can try again. While it is another's turn it only says so.
 //
-// Keys: hash, stream. Arguments: epoch, head, tag, next position, its tag, record.
-// Answer: nothing, or a list with the epoch and those records.
+// Keys: hash, stream, turn. Arguments: epoch, head, tag, next position, its tag, record,
+// caller. Answer: nothing, a list with the epoch and those records, or how many
+// milliseconds the turn lasts.
 const appendText = `
+local turn = redis.call('GET', KEYS[3])
+if turn and turn ~= ARGV[7] then
+  return {redis.call('PTTL', KEYS[3])}
+end
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'head', 'tag')
 if now[1] == ARGV[1] and now[2] == ARGV[2] and now[3] == ARGV[3] then
   redis.call('XADD', KEYS[2], ARGV[4] .. '-0', 'r', ARGV[6])
   redis.call('HSET', KEYS[1], 'head', ARGV[4], 'tag', ARGV[5])
+  if turn then
+    redis.call('DEL', KEYS[3])
+  end
   return {}
 end
 return {now[1] or '', redis.call('XRANGE', KEYS[2], ARGV[4] .. '-0', '+', 'COUNT', 16)}

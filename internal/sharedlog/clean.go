@@ -176,8 +176,22 @@ func (l *Log) move(ctx context.Context, s *state, pos uint64, data []byte) error
 		}
 	}
 	slices.SortFunc(es, func(a, b *eventlog.Entry) int { return int(a.Seq) - int(b.Seq) })
-	if len(es) == 0 {
-		return nil
+	for len(es) > 0 { // moved entries say where they stand, so not all may have room in one record
+		n := l.together(es)
+		if err := l.submit(&request{ctx: ctx, moved: es[:n]}); err != nil {
+			return err
+		}
+		es = es[n:]
 	}
-	return l.submit(&request{ctx: ctx, moved: es})
+	return nil
+}
+
+// together returns how many entries go into one record, 1 at least.
+func (l *Log) together(es []*eventlog.Entry) (n int) {
+	for size := 0; n < len(es) && size < groupBytes; n++ {
+		if size += entrySize(es[n]); size > l.largest && n > 0 {
+			break
+		}
+	}
+	return n
 }

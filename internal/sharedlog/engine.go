@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,30 @@ type Engine interface {
 
 	// Close ends the connections. Other methods then fail.
 	Close()
+}
+
+// A Limiter is an [Engine] that takes records up to a size.
+type Limiter interface {
+	// MaxRecord is how many bytes a record may have. It is far more than one message
+	// with all that belongs to it.
+	MaxRecord() int
+}
+
+// largestFor returns how many bytes the parts of a record may have.
+func largestFor(e Engine) int {
+	if l, ok := e.(Limiter); ok {
+		return l.MaxRecord() - headerBytes
+	}
+	return math.MaxInt
+}
+
+// A Claimer is an Engine that can let one node go first. Without it, a node that has a
+// longer way to the server than others that write all the time would never be in time.
+type Claimer interface {
+	// Claim has Append of other nodes wait until this one has added a record, but no
+	// longer than d. If another node has claimed the same, it comes first. It is a
+	// matter of fairness; nothing else depends on it.
+	Claim(ctx context.Context, d time.Duration) error
 }
 
 // Errors of an [Engine].

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,14 +30,15 @@ type Log struct {
 	current atomic.Pointer[state] // for readers; the same as state
 
 	mu       sync.Mutex
-	state    *state                // guarded by mu
-	ready    bool                  // guarded by mu: the list goes on from state
-	cause    error                 // guarded by mu: why it does not, if that is known
-	failed   error                 // guarded by mu
-	settled  time.Time             // guarded by mu: before that nothing is written
-	follow   func(*eventlog.Entry) // guarded by mu
-	inflight *group                // guarded by mu: what the writer tries to store
-	wake     chan struct{}         // guarded by mu: closed at the next change of state; nil if nobody waits
+	state    *state                  // guarded by mu
+	ready    bool                    // guarded by mu: the list goes on from state
+	cause    error                   // guarded by mu: why it does not, if that is known
+	failed   error                   // guarded by mu
+	settled  time.Time               // guarded by mu: before that nothing is written
+	follow   func(*eventlog.Entry)   // guarded by mu
+	puts     []*func([]eventlog.Put) // guarded by mu: who follows values
+	inflight *group                  // guarded by mu: what the writer tries to store
+	wake     chan struct{}           // guarded by mu: closed at the next change of state; nil if nobody waits
 
 	queue    chan *request
 	kick     chan struct{} // capacity 1: clean up now
@@ -48,10 +49,14 @@ type Log struct {
 	writer   sync.WaitGroup
 	others   sync.WaitGroup
 	cleaning sync.Mutex // held while records are deleted
+	asker    asker
 	closeErr error
 
+	largest int // bytes that the parts of a record may have
+
 	// Owned by the writer.
-	silent bool // the last group found no answer
+	silent bool     // the last group found no answer
+	held   *request // was taken from the queue, and goes into the next group
 
 	// Owned by the tailer.
 	failures int // turns in a row; from the second on Status was told
@@ -59,15 +64,12 @@ type Log struct {
 
 // A request is one call that waits for the writer.
 type request struct {
-	ctx     context.Context
-	entries []*eventlog.Entry
-	moved   []*eventlog.Entry
-	expect  []eventlog.Put // values that must be as they are here; nil: none
-	puts    []eventlog.Put
-	chunks  []chunk
-	forget  string // topic; "" for none
-	n       int    // entries forgotten
-	done    chan error
+	ctx context.Context
+	eventlog.Change
+	moved  []*eventlog.Entry
+	chunks []chunk
+	n      int // entries forgotten
+	done   chan error
 }
 
 // Open joins the log of an engine, or makes it. It reads all records, which takes a
@@ -81,6 +83,7 @@ func Open(ctx context.Context, e Engine, o Options) (*Log, error) {
 	l := &Log{
 		options: o, engine: e, name: fmt.Sprintf("%016x", random()),
 		queue: make(chan *request, queueLimit), kick: make(chan struct{}, 1), closing: make(chan struct{}),
+		asker: newAsker(), largest: largestFor(e),
 	}
 	if err := l.join(ctx); err != nil {
 		e.Close()
@@ -146,26 +149,23 @@ func (l *Log) Append(ctx context.Context, es ...*eventlog.Entry) error {
 // not answer in time: what was to be stored may be stored or not, all of it or nothing.
 // ctx counts until the writer begins with it.
 func (l *Log) Commit(ctx context.Context, puts []eventlog.Put, es ...*eventlog.Entry) error {
-	if err := eventlog.Prepare(es...); err != nil {
-		return err
-	}
 	if len(puts)+len(es) == 0 {
 		return ctx.Err()
 	}
-	return l.submit(&request{ctx: ctx, entries: es, puts: puts})
+	return l.CommitIf(ctx, eventlog.Change{Puts: puts, Entries: es})
 }
 
-// ErrChanged means that a value is not what [Log.CommitIf] expects.
-var ErrChanged = errors.New("sharedlog: a value has changed")
-
-// CommitIf is Commit if some values are as given, nil for none, at the place in the log
-// where it would be stored. Otherwise nothing is, and it fails with [ErrChanged]. It is
-// for those who decide from values: other nodes change them, too.
-func (l *Log) CommitIf(ctx context.Context, expect, puts []eventlog.Put, es ...*eventlog.Entry) error {
-	if err := eventlog.Prepare(es...); err != nil {
+// CommitIf implements [eventlog.Conditional]. Errors are like those of Commit. The data of
+// what is forgotten is deleted from the engine some time later.
+func (l *Log) CommitIf(ctx context.Context, c eventlog.Change) error {
+	if err := eventlog.Prepare(c.Entries...); err != nil {
 		return err
 	}
-	return l.submit(&request{ctx: ctx, expect: expect, entries: es, puts: puts})
+	err := l.submit(&request{ctx: ctx, Change: c})
+	if err == nil && len(c.Forget) > 0 {
+		l.kickClean()
+	}
+	return err
 }
 
 // Stats describe the list as this node knows it.
@@ -192,6 +192,9 @@ func (l *Log) Stats() (s Stats) {
 func (l *Log) submit(r *request) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
+	}
+	if _, bytes := r.count(); bytes > l.largest {
+		return fmt.Errorf("%w: %d bytes together, limit %d", eventlog.ErrTooLarge, bytes, l.largest)
 	}
 	r.done = make(chan error, 1)
 	if err := l.enqueue(r); err != nil {
@@ -238,7 +241,7 @@ func (l *Log) enqueue(r *request) error {
 // Forget implements [eventlog.Log]. The data is deleted from the engine some time
 // later.
 func (l *Log) Forget(topic string) (int, error) {
-	r := &request{ctx: context.Background(), forget: topic}
+	r := &request{ctx: context.Background(), Change: eventlog.Change{Forget: []string{topic}}}
 	if err := l.submit(r); err != nil {
 		return 0, err
 	}
@@ -273,6 +276,25 @@ func (l *Log) Follow(fn func(e *eventlog.Entry)) {
 	defer l.mu.Unlock()
 	l.follow = fn
 	l.state.index.Follow(fn)
+}
+
+// FollowValues implements [eventlog.Conditional].
+func (l *Log) FollowValues(fn func(puts []eventlog.Put)) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.puts = append(l.puts, &fn)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.puts = slices.DeleteFunc(l.puts, func(f *func([]eventlog.Put)) bool { return f == &fn })
+	}
+}
+
+// tellPuts tells who follows values. mu is held.
+func (l *Log) tellPuts(puts []eventlog.Put) {
+	for _, fn := range l.puts {
+		(*fn)(puts)
+	}
 }
 
 // Value implements [eventlog.Log].

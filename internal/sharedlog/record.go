@@ -75,7 +75,7 @@ func (r *record) tag() string { return formatTag(r.nonce, r.head) }
 
 // encode returns the record for a position of the list.
 func (r *record) encode(pos uint64) []byte {
-	b := make([]byte, 4, 64+r.size())
+	b := make([]byte, 4, headerBytes+r.size())
 	b = append(b, recordVersion)
 	b = binary.BigEndian.AppendUint64(b, r.nonce)
 	b = binary.BigEndian.AppendUint64(b, r.before)
@@ -105,19 +105,37 @@ func (r *record) encode(pos uint64) []byte {
 	return b
 }
 
-// size is about how much room the parts take.
+// Bytes that parts take beside what is in them, at most.
+const (
+	headerBytes = 64
+	entryBytes  = 64
+	topicBytes  = 4
+	putBytes    = 16
+	forgetBytes = 16
+	partBytes   = 64 // chunk
+)
+
+// size is how much room the parts but forgets take, at most.
 func (r *record) size() (n int) {
 	for _, e := range r.entries {
-		n += len(e.Data) + 64
+		n += entrySize(e)
 	}
 	for _, e := range r.moved {
-		n += len(e.Data) + 80
+		n += entrySize(e)
 	}
 	for _, p := range r.puts {
-		n += len(p.Value) + 32
+		n += putBytes + len(p.Key) + len(p.Value)
 	}
 	for i := range r.chunks {
-		n += len(r.chunks[i].data) + 64
+		n += partBytes + len(r.chunks[i].data)
+	}
+	return n
+}
+
+func entrySize(e *eventlog.Entry) int {
+	n := entryBytes + len(e.Type) + len(e.ID) + len(e.Key) + len(e.IdempotencyKey) + len(e.Data)
+	for _, name := range e.Topics {
+		n += topicBytes + len(name)
 	}
 	return n
 }

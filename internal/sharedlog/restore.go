@@ -1,6 +1,7 @@
 package sharedlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,12 @@ func (l *Log) resume(s *state) {
 		if l.state != nil {
 			l.state.index.Follow(nil)
 		}
+		before := l.state
 		l.state = s
 		l.current.Store(s)
+		if before != nil {
+			l.tellValues(before.index, s.index)
+		}
 		for _, e := range s.fresh {
 			if l.follow != nil {
 				l.follow(e)
@@ -59,9 +64,28 @@ func (l *Log) resume(s *state) {
 		}
 		s.fresh = nil
 		s.index.Follow(l.follow)
+		s.index.FollowValues(l.tellPuts)
 	}
 	l.cause, l.ready = nil, l.failed == nil
 	l.changed()
+}
+
+// tellValues tells who follows values how those of another index differ. mu is held.
+func (l *Log) tellValues(before, now *eventlog.Index) {
+	var puts []eventlog.Put
+	for key := range before.Values("") {
+		if now.Value(key) == nil {
+			puts = append(puts, eventlog.Put{Key: key})
+		}
+	}
+	for key, value := range now.Values("") {
+		if !bytes.Equal(before.Value(key), value) || before.Value(key) == nil {
+			puts = append(puts, eventlog.Put{Key: key, Value: value})
+		}
+	}
+	if len(puts) > 0 {
+		l.tellPuts(puts)
+	}
 }
 
 // putBack adds the records that the list has lost, if this node has them all at hand,

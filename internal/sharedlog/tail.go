@@ -205,18 +205,6 @@ func (l *Log) changed() {
 	}
 }
 
-// Sync waits until this node knows everything that was stored before the call.
-func (l *Log) Sync(ctx context.Context) error {
-	l.mu.Lock()
-	s := l.state
-	l.mu.Unlock()
-	head, err := l.engine.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %v", eventlog.ErrUnavailable, err)
-	}
-	return l.reach(ctx, s, head.Pos)
-}
-
 // reach waits until s, or a state that has replaced it, has applied the list up to pos.
 func (l *Log) reach(ctx context.Context, s *state, pos uint64) error {
 	timer := time.NewTimer(l.options.Wait)

@@ -1,7 +1,6 @@
 package sharedlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,39 +35,50 @@ type group struct {
 	err      error             // guarded by Log.mu: of applying it
 	reason   error             // why it was not stored, as far as that is known
 	attempts int               // how often another node was faster
+	took     time.Duration     // until the last answer
 }
 
 var errSilent = errors.New("it does not answer")
 
 // write serves requests until Close, and then those that are waiting.
 func (l *Log) write() {
-	for closing := false; !closing; {
-		select {
-		case r := <-l.queue:
-			l.serve(l.collect(r))
-		case <-l.closing:
-			closing = true
-		}
-	}
-	for {
-		select {
-		case r := <-l.queue:
-			l.serve(l.collect(r))
-		default:
-			return
-		}
+	for r := l.next(); r != nil; r = l.next() {
+		l.serve(l.collect(r))
 	}
 }
 
-// collect takes what else is waiting.
+// next waits for a request. It returns nil after Close, when none is left.
+func (l *Log) next() *request {
+	if r := l.held; r != nil {
+		l.held = nil
+		return r
+	}
+	select {
+	case r := <-l.queue:
+		return r
+	case <-l.closing:
+	}
+	select {
+	case r := <-l.queue:
+		return r
+	default:
+		return nil
+	}
+}
+
+// collect takes what else is waiting, and has room in the same record.
 func (l *Log) collect(r *request) []*request {
 	list := []*request{r}
 	n, size := r.count()
 	for n < groupEntries && size < groupBytes {
 		select {
 		case r := <-l.queue:
-			list = append(list, r)
 			more, bytes := r.count()
+			if bytes > l.largest-size {
+				l.held = r
+				return list
+			}
+			list = append(list, r)
 			n, size = n+more, size+bytes
 		default:
 			return list
@@ -78,8 +88,12 @@ func (l *Log) collect(r *request) []*request {
 }
 
 func (r *request) count() (entries, bytes int) {
-	part := record{entries: r.entries, moved: r.moved, puts: r.puts, chunks: r.chunks}
-	return len(r.entries) + len(r.moved), part.size()
+	part := record{entries: r.Entries, moved: r.moved, puts: r.Puts, chunks: r.chunks}
+	bytes = part.size()
+	for _, name := range r.Forget {
+		bytes += forgetBytes + len(name)
+	}
+	return len(r.Entries) + len(r.moved), bytes
 }
 
 // serve stores requests in one record, and answers them.
@@ -153,7 +167,9 @@ func (l *Log) prepare(g *group) (send, done bool) {
 func (l *Log) send(g *group) (again, done bool) {
 	ctx, cancel := context.WithTimeout(l.ctx, min(l.options.Wait/2, max(time.Until(g.deadline), time.Millisecond)))
 	defer cancel()
+	sent := time.Now()
 	came, err := l.engine.Append(ctx, l.epoch, g.after, g.record.tag(), g.data, g.frees())
+	g.took = time.Since(sent)
 	switch {
 	case err == nil:
 		return false, l.stored(g)
@@ -176,7 +192,9 @@ func (g *group) frees() bool {
 }
 
 // frees reports whether r allows records to be deleted.
-func (r *request) frees() bool { return r.chunks != nil || r.forget != "" }
+func (r *request) frees() bool {
+	return r.chunks != nil || len(r.Forget) > 0 && len(r.Entries) == 0
+}
 
 // refuse answers the requests of g, which a full engine has not stored, but for those
 // that make room when they are alone.
@@ -217,8 +235,8 @@ func (l *Log) applyOwn(g *group, rec Record) {
 	var forgotten []int
 	forgotten, g.err = l.state.apply(g.record, rec, g.visible)
 	for _, r := range g.requests {
-		if r.forget != "" && len(forgotten) > 0 {
-			r.n, forgotten = forgotten[0], forgotten[1:]
+		for range min(len(r.Forget), len(forgotten)) {
+			r.n, forgotten = r.n+forgotten[0], forgotten[1:]
 		}
 	}
 	g.applied = true
@@ -238,12 +256,32 @@ func (l *Log) beaten(g *group, came []Record) (again bool) {
 		g.doubt = g.doubt && l.state.mark == g.after
 		return false // the tailer brings what came, or finds out what is wrong
 	}
-	if g.attempts++; g.attempts > 3 { // let others through
+	if g.attempts++; g.attempts%patience == 0 {
 		l.mu.Unlock()
-		time.Sleep(rand.N(time.Duration(min(g.attempts, 20)) * 100 * time.Microsecond))
+		l.claim(g)
 		l.mu.Lock()
 	}
 	return true
+}
+
+const (
+	// patience is how often a group is beaten before its node asks others to wait.
+	patience = 3
+	// longestTurn bounds how long others wait.
+	longestTurn = time.Second
+)
+
+// claim asks the other nodes to let g go first, for a few times as long as an answer
+// has taken.
+func (l *Log) claim(g *group) {
+	if c, ok := l.engine.(Claimer); ok {
+		ctx, cancel := context.WithTimeout(l.ctx, longestTurn)
+		defer cancel()
+		if err := c.Claim(ctx, min(5*g.took+5*time.Millisecond, longestTurn)); err == nil {
+			return
+		}
+	}
+	time.Sleep(rand.N(time.Duration(min(g.attempts, 20)) * 100 * time.Microsecond)) // lets others through
 }
 
 // rest waits until the state changes, but no longer than d, nor than g's deadline: then
@@ -293,20 +331,21 @@ func (l *Log) decide(g *group) {
 	requests := g.requests
 	g.requests = nil
 	keys := make(map[string]*eventlog.Entry)
+	batch := s.index.NewBatch()
 	for _, q := range requests {
-		if err := s.admit(r, q); err != nil {
+		if err := batch.Add(q.Expect, q.Puts); err != nil {
 			q.done <- err
 			continue
 		}
 		g.requests = append(g.requests, q)
-		r.puts = append(r.puts, q.puts...)
+		r.puts = append(r.puts, q.Puts...)
 		r.moved = append(r.moved, q.moved...)
 		r.chunks = append(r.chunks, q.chunks...)
-		for _, e := range q.entries {
-			g.place(s, keys, e)
+		for _, name := range q.Forget {
+			r.forgets = append(r.forgets, forget{name, r.head})
 		}
-		if q.forget != "" {
-			r.forgets = append(r.forgets, forget{q.forget, r.head})
+		for _, e := range q.Entries {
+			g.place(s, keys, e)
 		}
 	}
 	if len(r.entries)+len(r.puts)+len(r.moved)+len(r.chunks)+len(r.forgets) == 0 {
@@ -314,22 +353,6 @@ func (l *Log) decide(g *group) {
 		return
 	}
 	g.data = r.encode(s.mark.Pos + 1)
-}
-
-// admit reports why q cannot be stored, after what r has already.
-func (s *state) admit(r *record, q *request) error {
-	for _, want := range q.expect {
-		now := s.index.Value(want.Key)
-		for _, p := range r.puts {
-			if p.Key == want.Key {
-				now = p.Value
-			}
-		}
-		if (now == nil) != (want.Value == nil) || !bytes.Equal(now, want.Value) {
-			return fmt.Errorf("%w: %q", ErrChanged, want.Key)
-		}
-	}
-	return s.index.CheckValues(append(r.puts, q.puts...))
 }
 
 // place puts e into g. keys are the idempotency keys used in g.

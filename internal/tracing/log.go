@@ -11,12 +11,12 @@ import (
 // A Log is what a Tracer may stand around: a log that can be read without waiting,
 // which readers that catch up do.
 type Log interface {
-	eventlog.Log
+	eventlog.Conditional
 	ReadNow(sel *eventlog.Selector, after, upTo uint64, lim eventlog.Limit) (p eventlog.Page, ok bool, err error)
 }
 
-// Log returns l with a Commit that makes a span if its context is that of a request
-// which is traced.
+// Log returns l with a Commit and a CommitIf that make a span if their context is that of
+// a request which is traced.
 func (t *Tracer) Log(l Log) Log {
 	if t == nil {
 		return l
@@ -28,13 +28,23 @@ type watchedLog struct{ Log }
 
 // Commit implements [eventlog.Log].
 func (l watchedLog) Commit(ctx context.Context, puts []eventlog.Put, es ...*eventlog.Entry) error {
+	return watch(ctx, es, func() error { return l.Log.Commit(ctx, puts, es...) })
+}
+
+// CommitIf implements [eventlog.Conditional].
+func (l watchedLog) CommitIf(ctx context.Context, c eventlog.Change) error {
+	return watch(ctx, c.Entries, func() error { return l.Log.CommitIf(ctx, c) })
+}
+
+// watch makes a span of a commit of entries.
+func watch(ctx context.Context, es []*eventlog.Entry, commitEntries func() error) error {
 	s, ok := ctx.Value(spanKey{}).(*span)
 	if !ok {
-		return l.Log.Commit(ctx, puts, es...)
+		return commitEntries()
 	}
 	s.sees(es)
 	start := time.Now()
-	err := l.Log.Commit(ctx, puts, es...)
+	err := commitEntries()
 	s.committed(commit{newSpanID(), start, time.Since(start), len(es), commitFailure(err)})
 	return err
 }
@@ -51,6 +61,8 @@ func commitFailure(err error) string {
 		return "failed"
 	case errors.Is(err, eventlog.ErrClosed):
 		return "closed"
+	case errors.Is(err, eventlog.ErrChanged):
+		return "changed"
 	}
 	return "_OTHER"
 }

@@ -4,10 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -42,8 +47,54 @@ func (c suiteCase) except() string {
 // TestDurableStreamsConformance runs the protocol's own tests. It is alone on the
 // machine as far as this package can see to it: they measure time.
 func TestDurableStreamsConformance(t *testing.T) {
-	s := serve(t, "--durable-streams-prefix", "/v1/stream/", "--durable-streams-wait", "1s", "--cors.origins", "https://example.com")
-	cases := runSuite(t, s.url)
+	checkSuite(t, serve(t, suiteSettings...).url)
+}
+
+// suiteSettings are those of a server that the conformance tests are run against.
+var suiteSettings = []string{"--durable-streams-prefix", "/v1/stream/", "--durable-streams-wait", "1s", "--cors.origins", "https://example.com"}
+
+// TestDurableStreamsConformanceOnTwoNodes runs the same with two servers that share a log:
+// each request goes to the one that has not got the last.
+func TestDurableStreamsConformanceOnTwoNodes(t *testing.T) {
+	log := "redis://" + startRedis(t)
+	var nodes []*url.URL
+	for range 2 {
+		node, err := url.Parse(serve(t, append([]string{"--log", log}, suiteSettings...)...).url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, node)
+	}
+	var requests atomic.Int64
+	balancer := httptest.NewServer(&httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(nodes[requests.Add(1)%2])
+		r.Out.Host = r.In.Host
+	}})
+	defer balancer.Close()
+	checkSuite(t, balancer.URL)
+}
+
+// startRedis starts a Redis server that keeps what it has acknowledged, and returns its
+// address.
+func startRedis(t *testing.T) (addr string) {
+	t.Helper()
+	addr = freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	start(t, need(t, "redis-server"), "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	await(t, "Redis to listen", func() error {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	})
+	return addr
+}
+
+// checkSuite runs the conformance tests against a server, or what stands in front of some.
+func checkSuite(t *testing.T, url string) {
+	t.Helper()
+	cases := runSuite(t, url)
 	passed := 0
 	for _, c := range cases {
 		reason := c.except()

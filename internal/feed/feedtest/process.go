@@ -45,23 +45,45 @@ func Launch(t *testing.T, env []string, name string, args ...string) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.cleanup(t)
+	return p
+}
+
+// LaunchIn is like Launch, for a program that runs in a directory.
+func LaunchIn(t *testing.T, dir string, env []string, name string, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(Need(t, name), args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	p, err := begin(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cleanup(t)
+	return p
+}
+
+func (p *Process) cleanup(t *testing.T) {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%s printed\n%s", name, p.Said())
+			t.Logf("%s printed\n%s", p.cmd.Path, p.Said())
 		}
 	})
-	return p
 }
 
 // Spawn starts a program with env added to the environment. Whoever calls it kills it.
 func Spawn(env []string, name string, args ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command(name, args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return begin(cmd)
+}
+
+func begin(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	p.cmd.WaitDelay = time.Second // a child may hold the pipes
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	go func() {
 		_ = p.cmd.Wait() // that it has ended is all that matters
@@ -79,6 +101,23 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Stop interrupts the program as Ctrl-C does, and waits until it has ended. It is an error
+// if that takes longer than Patience, or the exit code is not 0.
+func (p *Process) Stop() error {
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(Patience):
+		return fmt.Errorf("%s has not ended within %v", p.cmd.Path, Patience)
+	}
+	if !p.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s: %v", p.cmd.Path, p.cmd.ProcessState)
+	}
+	return nil
+}
+
 // Alive is an error when the program has ended.
 func (p *Process) Alive() error {
 	select {
@@ -87,6 +126,26 @@ func (p *Process) Alive() error {
 	default:
 		return nil
 	}
+}
+
+// AwaitListening waits until a program listens on a port of 127.0.0.1.
+func (p *Process) AwaitListening(t *testing.T, port int) {
+	t.Helper()
+	Await(t, p.cmd.Path, func() error {
+		if err := p.Alive(); err != nil {
+			t.Fatal(err)
+		}
+		return Dial(port)
+	})
+}
+
+// Dial is an error unless somebody listens on a port of 127.0.0.1.
+func Dial(port int) error {
+	conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 // Need returns the path of a program, and fails the test if it is missing.

@@ -4,7 +4,9 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A Relay passes connections on to a server, and can cut them.
@@ -15,6 +17,9 @@ type Relay struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu: both ends of what is open; nil when closed
+	apart bool              // guarded by mu: nothing gets through
+
+	delay atomic.Int64 // of what is passed on, in nanoseconds
 }
 
 // NewRelay makes a relay to an address, for as long as the test takes.
@@ -55,6 +60,18 @@ func (r *Relay) Cut() int {
 	return n
 }
 
+// Part cuts all connections, and lets no new ones through until heal is called.
+func (r *Relay) Part() (heal func()) {
+	set := func(apart bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.apart = apart
+	}
+	set(true)
+	r.Cut()
+	return func() { set(false) }
+}
+
 func (r *Relay) accept() {
 	for {
 		near, err := r.ln.Accept()
@@ -67,7 +84,7 @@ func (r *Relay) accept() {
 			continue
 		}
 		r.mu.Lock()
-		if r.conns == nil {
+		if r.conns == nil || r.apart {
 			near.Close()
 			far.Close()
 		} else {
@@ -79,12 +96,28 @@ func (r *Relay) accept() {
 	}
 }
 
+// Slow has all that is passed on from now on wait for a while, piece by piece.
+func (r *Relay) Slow(d time.Duration) { r.delay.Store(int64(d)) }
+
 func (r *Relay) pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // until one of them is closed
+	_, _ = io.Copy(slowly{to, r}, from) // until one of them is closed
 	to.Close()
 	from.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, to)
 	delete(r.conns, from)
+}
+
+// slowly writes after the delay of a relay.
+type slowly struct {
+	io.Writer
+	r *Relay
+}
+
+func (w slowly) Write(p []byte) (int, error) {
+	if d := time.Duration(w.r.delay.Load()); d > 0 {
+		time.Sleep(d)
+	}
+	return w.Writer.Write(p)
 }

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -21,37 +22,60 @@ type addition struct {
 	close       bool
 	seq         string    // Stream-Seq; "" if there is none
 	by          *sequence // nil: no idempotent producer
-	visitor     *gate.Visitor
+	bill        bill
+}
+
+// A bill is what a visitor pays once for a change, however often that is decided.
+type bill struct {
+	visitor *gate.Visitor
+	paid    bool
+}
+
+func (b *bill) pay(messages int) error {
+	if b.paid {
+		return nil
+	}
+	err := b.visitor.Publish(max(1, messages))
+	b.paid = err == nil
+	return err
 }
 
 // post serves POST: append, close, or both.
 func (h *Handler) post(w http.ResponseWriter, r *http.Request, v *gate.Visitor, name string) error {
-	if _, err := h.find(name); err != nil {
+	if err := h.exists(r.Context(), name); err != nil {
 		return err
 	}
 	a, err := h.addition(w, r)
 	if err != nil {
 		return err
 	}
-	defer h.locks.lock(name)()
-	// Once more: what is stored after the readers were told to go is lost to them.
-	if h.writing.Over() {
-		return errStopping
+	a.bill.visitor = v
+	if a.by != nil || a.seq != "" {
+		unlock, err := h.locks.lock(r.Context(), name)
+		if err != nil {
+			return errStopping // nobody reads it
+		}
+		defer unlock()
 	}
-	s, err := h.live(name)
-	if err != nil {
+	return h.append(context.WithoutCancel(r.Context()), w, name, a)
+}
+
+// exists reports why there is no stream of this name, before a body is read for it.
+func (h *Handler) exists(ctx context.Context, name string) error {
+	_, err := h.find(name)
+	if err == nil || !h.hub.Shared() {
 		return err
 	}
-	h.expiry.use(name)
-	if s.Closed {
-		return h.closedAlready(w, s, a)
+	if err := h.sync(ctx); err != nil {
+		return err
 	}
-	a.visitor = v
-	return h.append(context.WithoutCancel(r.Context()), w, name, s, a)
+	_, err = h.find(name)
+	return err
 }
 
 // addition reads a POST.
-func (h *Handler) addition(w http.ResponseWriter, r *http.Request) (a addition, err error) {
+func (h *Handler) addition(w http.ResponseWriter, r *http.Request) (a *addition, err error) {
+	a = new(addition)
 	if a.by, err = producerHeaders(r.Header); err != nil {
 		return a, err
 	}
@@ -84,7 +108,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // closedAlready answers what comes too late. Closing once more is fine, and so is
 // the very request that closed the stream.
-func (h *Handler) closedAlready(w http.ResponseWriter, s *state, a addition) error {
+func (h *Handler) closedAlready(w http.ResponseWriter, s *state, a *addition) error {
 	head := h.answerHeader(w, s, place{after: h.tail(s)})
 	setClosed(head, true)
 	again := a.by != nil && s.ClosedBy != nil && *a.by == *s.ClosedBy
@@ -98,65 +122,89 @@ func (h *Handler) closedAlready(w http.ResponseWriter, s *state, a addition) err
 	return problem.Conflict("closed", "the stream is closed")
 }
 
-// append stores what a wants. The stream is open and its lock is held.
-func (h *Handler) append(ctx context.Context, w http.ResponseWriter, name string, s *state, a addition) error {
-	puts, err := h.accept(w.Header(), name, s, a)
-	if err == errDuplicate {
+// errClosed means that a stream is closed.
+var errClosed = errors.New("durable: closed")
+
+// append stores what a wants, and answers.
+func (h *Handler) append(ctx context.Context, w http.ResponseWriter, name string, a *addition) error {
+	var s *state
+	receipts, err := h.commit(ctx, func(v *view) (c hub.Change, err error) {
+		s, c, err = h.decide(v, name, a)
+		return c, err
+	})
+	if s != nil {
+		h.use(name, s, 0)
+	}
+	tell(w.Header(), err)
+	switch {
+	case err == nil:
+		h.answerAppend(w, s, a, h.stored(ctx, name, s, a, receipts))
+	case errors.Is(err, errDuplicate):
 		h.answerHeader(w, s, place{after: h.tail(s)})
 		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	if err != nil {
+	case err == errClosed:
+		return h.closedAlready(w, s, a)
+	default:
 		return err
 	}
-	ms, err := a.messages(name, s)
-	if err == nil {
-		err = a.visitor.Publish(max(1, len(ms)))
-	}
-	if err != nil {
-		return err
-	}
-	tail, err := h.store(ctx, name, s, a, puts, ms)
-	if err != nil {
-		return err
-	}
-	h.answerAppend(w, s, a, tail)
 	return nil
+}
+
+// decide returns what a changes, and the stream, as it will be, if there is one.
+func (h *Handler) decide(v *view, name string, a *addition) (s *state, c hub.Change, err error) {
+	if h.writing.Over() { // what is stored after the readers were told to go is lost to them
+		return nil, c, errStopping
+	}
+	if s, err = h.live(v, name); err != nil {
+		return nil, c, err
+	}
+	if !h.expiry.use(name, s, 0) {
+		return nil, c, errNotFound
+	}
+	if s.Closed {
+		return s, c, errClosed
+	}
+	if c.Puts, err = v.accept(name, s, a); err != nil {
+		return s, c, err
+	}
+	if c.Messages, err = a.messages(name, s); err == nil {
+		err = a.bill.pay(len(c.Messages))
+	}
+	if a.close {
+		s.Closed, s.ClosedBy = true, a.by
+		c.Puts = append(c.Puts, s.put(name))
+	}
+	c.Puts = append(c.Puts, h.renewal(v, name, s, false)...)
+	return s, c, err
 }
 
 // accept decides about a, but for its data: errDuplicate, another error, or what is
 // to be stored about who has sent it.
-func (h *Handler) accept(head http.Header, name string, s *state, a addition) ([]eventlog.Put, error) {
+func (v *view) accept(name string, s *state, a *addition) ([]eventlog.Put, error) {
 	if len(a.data) > 0 && mediaType(a.contentType) != mediaType(s.Type) {
 		return nil, problem.Conflict("content_type", "Content-Type is "+problem.Quote(a.contentType)+", but that of the stream is "+problem.Quote(s.Type))
 	}
-	puts, err := h.admit(head, name, a.by)
+	puts, err := v.admit(name, a.by)
 	if err != nil || a.seq == "" {
 		return puts, err
 	}
-	if before := string(h.hub.Log().Value(writerKey + name)); a.seq <= before {
+	if before := string(v.value(writerKey + name)); a.seq <= before {
 		return nil, problem.Conflict("stream_seq", "Stream-Seq is "+problem.Quote(a.seq)+", not after the last one, "+problem.Quote(before))
 	}
 	return append(puts, eventlog.Put{Key: writerKey + name, Value: []byte(a.seq)}), nil
 }
 
-// store appends messages and closes the stream if a wants that. It returns where the
-// stream ends then.
-func (h *Handler) store(ctx context.Context, name string, s *state, a addition, puts []eventlog.Put, ms []hub.Message) (tail uint64, err error) {
-	tail = h.tail(s)
-	if a.close {
-		s.Closed, s.ClosedBy = true, a.by
-		puts = append(puts, s.put(name))
+// stored does what remains after a has been stored, and returns where the stream ends.
+func (h *Handler) stored(ctx context.Context, name string, s *state, a *addition, receipts []hub.Receipt) (tail uint64) {
+	if n := len(receipts); n > 0 {
+		tail = receipts[n-1].Seq
+	} else {
+		tail = h.tail(s)
 	}
-	receipts, err := h.hub.Commit(ctx, puts, ms...)
-	if err != nil {
-		return 0, err
-	}
-	tail = last(receipts, tail)
 	if a.close {
 		h.ended(ctx, name, s, tail)
 	}
-	return tail, nil
+	return tail
 }
 
 // messages turns a body into messages of a stream's topic. An empty body has none.
@@ -191,7 +239,7 @@ func (a *addition) messages(name string, s *state) ([]hub.Message, error) {
 	return ms, err
 }
 
-func (h *Handler) answerAppend(w http.ResponseWriter, s *state, a addition, tail uint64) {
+func (h *Handler) answerAppend(w http.ResponseWriter, s *state, a *addition, tail uint64) {
 	head := h.answerHeader(w, s, place{after: tail})
 	setClosed(head, s.Closed)
 	status := http.StatusNoContent

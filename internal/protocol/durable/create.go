@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"mime"
 	"net/http"
 	"strconv"
@@ -22,7 +23,7 @@ const (
 
 // A wish is what a request wants a stream to be.
 type wish struct {
-	visitor     *gate.Visitor
+	bill        bill
 	contentType string // "" if the request does not say
 	ttl         *int64 // as in state
 	expires     int64
@@ -36,7 +37,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, v *gate.Visitor, n
 	if err != nil {
 		return err
 	}
-	want.visitor = v
+	want.bill.visitor = v
 	if want.fork != nil {
 		if err := v.MaySubscribe(want.fork.from); err != nil {
 			return err
@@ -46,30 +47,65 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, v *gate.Visitor, n
 	if err != nil {
 		return err
 	}
-	unlock, err := h.lockFresh(name, want)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if h.writing.Over() {
-		return errStopping
-	}
-	s, err := h.live(name)
-	created := err == errNotFound
-	switch {
-	case err == errDeleted:
-		return problem.Conflict("deleted", "the name belongs to a deleted stream until its forks are gone")
-	case created:
-		s, err = h.create(context.WithoutCancel(r.Context()), name, want, data)
-	case err == nil:
-		h.expiry.use(name)
-		err = want.check(s)
-	}
+	s, created, err := h.ensure(context.WithoutCancel(r.Context()), name, want, data)
 	if err != nil {
 		return err
 	}
 	h.answerPut(w, r, name, s, created)
 	return nil
+}
+
+// errOver means that the time of a stream is over which has not been deleted yet.
+var errOver = errors.New("durable: over")
+
+// ensure returns the stream, and whether it was created for want. What is left of one
+// whose time is over is deleted first.
+func (h *Handler) ensure(ctx context.Context, name string, want wish, data []byte) (s *state, created bool, err error) {
+	if err := h.sync(ctx); err != nil { // what other nodes had published is not in the stream
+		return nil, false, err
+	}
+	for {
+		receipts, err := h.commit(ctx, func(v *view) (c hub.Change, err error) {
+			s, c, err = h.decidePut(v, name, &want, data)
+			return c, err
+		})
+		switch err {
+		case nil:
+			h.begun(ctx, name, s, receipts)
+			return s, true, nil
+		case errExists:
+			h.use(name, s, 0)
+			return s, false, want.check(s)
+		case errOver:
+			err = h.expire(name)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// errExists means that there is a stream of the name.
+var errExists = errors.New("durable: exists")
+
+// decidePut returns a new stream and what stores it, or the stream that is there and an
+// error.
+func (h *Handler) decidePut(v *view, name string, want *wish, data []byte) (s *state, c hub.Change, err error) {
+	if h.writing.Over() {
+		return nil, c, errStopping
+	}
+	s, err = v.load(name)
+	switch {
+	case err == errNotFound:
+		return h.create(v, name, want, data)
+	case err != nil:
+		return nil, c, err
+	case s.Deleted:
+		return nil, c, problem.Conflict("deleted", "the name belongs to a deleted stream until its forks are gone")
+	case h.over(name, s):
+		return nil, c, errOver
+	}
+	return s, c, errExists
 }
 
 func (h *Handler) answerPut(w http.ResponseWriter, r *http.Request, name string, s *state, created bool) {
@@ -83,38 +119,6 @@ func (h *Handler) answerPut(w http.ResponseWriter, r *http.Request, name string,
 	}
 	head.Set("Location", h.location(r, name))
 	w.WriteHeader(http.StatusCreated)
-}
-
-// lockFresh locks what creating a stream changes. What is left of one whose time is
-// over is deleted first.
-func (h *Handler) lockFresh(name string, want wish) (unlock func(), err error) {
-	for {
-		unlock := h.lockFor(name, want)
-		s, err := h.load(name)
-		if err == errNotFound || err == nil && (s.Deleted || !h.expiry.over(name, s, time.Now())) {
-			return unlock, nil
-		}
-		unlock()
-		if err == nil {
-			err = h.expire(name)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-func (h *Handler) lockFor(name string, want wish) (unlock func()) {
-	if want.fork == nil || want.fork.from == name {
-		return h.locks.lock(name)
-	}
-	h.structure.Lock()
-	own, source := h.locks.lock(name), h.locks.lock(want.fork.from)
-	return func() {
-		source()
-		own()
-		h.structure.Unlock()
-	}
 }
 
 // wished reads the headers of a PUT.
@@ -222,59 +226,44 @@ func (want wish) sameLife(s *state) bool {
 	return (want.ttl == nil) == (s.TTL == nil) && (want.ttl == nil || *want.ttl == *s.TTL) && want.expires == s.Expires
 }
 
-// create makes a stream that does not exist. Its lock is held, and that of the
-// stream that it is to be a fork of.
-func (h *Handler) create(ctx context.Context, name string, want wish, data []byte) (*state, error) {
-	head := h.hub.Log().Head()
-	s := &state{ID: newID(), Type: want.contentType, First: head, TTL: want.ttl, Expires: want.expires, Closed: want.closed}
-	var puts []eventlog.Put
-	var ms []hub.Message
+// create returns a stream that is not there yet, and what stores it.
+func (h *Handler) create(v *view, name string, want *wish, data []byte) (s *state, c hub.Change, err error) {
+	head := v.log.Head() // after the view knows that there is no stream: nothing of an earlier one follows
+	s = &state{ID: newID(), Type: want.contentType, First: head, TTL: want.ttl, Expires: want.expires, Closed: want.closed}
 	if want.fork != nil {
-		source, prefix, err := h.fork(ctx, s, want)
+		source, prefix, err := h.fork(v, s, want)
 		if err != nil {
-			return nil, err
+			return nil, c, err
 		}
-		puts = append(puts, source)
+		c.Puts = append(c.Puts, source)
 		if len(prefix) > 0 {
-			ms = append(ms, hub.Message{Topics: []string{name}, Data: prefix})
+			c.Messages = append(c.Messages, hub.Message{Topics: []string{name}, Data: prefix})
 		}
 	}
 	s.Parts = append(s.Parts, part{Topic: name, After: head})
 	content, err := messages(name, s, data)
 	if err == nil {
-		err = want.visitor.Publish(max(1, len(content)))
+		err = want.bill.pay(len(content))
 	}
-	if err != nil {
-		return nil, err
+	c.Messages = append(c.Messages, content...)
+	if at, ok := firstDeadline(s, time.Now()); ok {
+		c.Puts = append(c.Puts, putDeadline(name, s.ID, at))
 	}
-	return s, h.begin(ctx, name, s, puts, append(ms, content...))
+	c.Puts = append(c.Puts, s.put(name))
+	return s, c, err
 }
 
-// begin stores a new stream.
-func (h *Handler) begin(ctx context.Context, name string, s *state, puts []eventlog.Put, ms []hub.Message) error {
-	due := newDeadline(name, s, time.Now())
-	if due != nil {
-		puts = append(puts, due.put())
+// begun does what remains after a stream has been stored.
+func (h *Handler) begun(ctx context.Context, name string, s *state, receipts []hub.Receipt) {
+	h.expiry.use(name, s, 0)
+	if !s.Closed {
+		return
 	}
-	receipts, err := h.hub.Commit(ctx, append(puts, s.put(name)), ms...)
-	if err != nil {
-		return err
-	}
-	if due != nil {
-		h.expiry.add(due)
-	}
-	if s.Closed {
-		h.ended(ctx, name, s, last(receipts, s.own().After))
-	}
-	return nil
-}
-
-// last returns the position of the last message, or none if there is no message.
-func last(receipts []hub.Receipt, none uint64) uint64 {
+	end := s.own().After
 	if n := len(receipts); n > 0 {
-		return receipts[n-1].Seq
+		end = receipts[n-1].Seq
 	}
-	return none
+	h.ended(ctx, name, s, end)
 }
 
 // ended notes where a stream ends that has just been closed: its last message has
@@ -282,8 +271,15 @@ func last(receipts []hub.Receipt, none uint64) uint64 {
 // published to the topic by other means belongs to the stream, too.
 func (h *Handler) ended(ctx context.Context, name string, s *state, end uint64) {
 	s.End = &end
-	if _, err := h.hub.Commit(ctx, []eventlog.Put{s.put(name)}); err != nil {
+	_, err := h.commit(ctx, func(v *view) (c hub.Change, err error) {
+		now, err := v.load(name)
+		if err != nil || now.ID != s.ID {
+			return c, errNotFound
+		}
+		now.End = &end
+		return hub.Change{Puts: []eventlog.Put{now.put(name)}}, nil
+	})
+	if err != nil && err != errNotFound {
 		h.opts.Log.Warn("the end of a closed stream is not stored", "stream", name, "error", err)
 	}
-	h.hub.Wake(name)
 }

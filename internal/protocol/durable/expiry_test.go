@@ -2,6 +2,8 @@ package durable_test
 
 import (
 	"fmt"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -158,5 +160,42 @@ func TestReadsAreNotWrites(t *testing.T) {
 		if changes > 6 { // within half of the TTL, of which an eighth is one change
 			t.Errorf("the deadline has been stored %d times", changes)
 		}
+	})
+}
+
+// TestFollowedStreamsHaveADeadlineAhead follows a stream for longer than its TTL, and looks
+// at what would count after a crash.
+func TestFollowedStreamsHaveADeadlineAhead(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.want(b.do("PUT", "a", "", text, "Stream-TTL: 5"), 201)
+		wait := b.later("GET", "a?offset=now&live=long-poll")
+		for range 25 {
+			sleep(time.Second)
+			text, _, _ := strings.Cut(string(b.hub.Log().Value("dsx/a")), " ")
+			if ms, err := strconv.ParseInt(text, 10, 64); err != nil || !time.UnixMilli(ms).After(time.Now()) {
+				t.Fatalf("at %v the stored deadline is %s, %v", time.Now(), time.UnixMilli(ms), err)
+			}
+		}
+		wait()
+	})
+}
+
+// TestFollowersOfAnEarlierStreamDoNotCount deletes a stream that is followed, and creates
+// another one before the follower has noticed.
+func TestFollowersOfAnEarlierStreamDoNotCount(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.want(b.do("PUT", "a", "", text, "Stream-TTL: 5"), 201)
+		g := gate{httptest.NewRecorder(), make(chan struct{})}
+		go b.durable.ServeHTTP(g, httptest.NewRequest("GET", "http://weir.test"+prefix+"a?live=sse&offset=now", nil))
+		synctest.Wait()
+		b.want(b.do("DELETE", "a", ""), 204)
+		b.want(b.do("PUT", "a", "", text, "Stream-TTL: 5"), 201)
+		wait := b.later("GET", "a?offset=now&live=long-poll")
+		close(g.open)
+		sleep(14 * time.Second)
+		b.want(b.do("HEAD", "a", ""), 200)
+		wait()
+		sleep(6 * time.Second)
+		b.want(b.do("HEAD", "a", ""), 404)
 	})
 }

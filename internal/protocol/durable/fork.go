@@ -79,8 +79,8 @@ func (h *Handler) forkWished(header http.Header) (*forkWish, error) {
 
 // fork makes s, which is new, a fork. It returns what stores that the source has one
 // more, and the beginning of s's own messages.
-func (h *Handler) fork(ctx context.Context, s *state, want wish) (put eventlog.Put, prefix []byte, err error) {
-	source, err := h.live(want.fork.from)
+func (h *Handler) fork(v *view, s *state, want *wish) (put eventlog.Put, prefix []byte, err error) {
+	source, err := h.live(v, want.fork.from)
 	if err == errDeleted {
 		return put, nil, problem.Conflict("deleted", "the stream to fork has been deleted")
 	}
@@ -103,7 +103,7 @@ func (h *Handler) fork(ctx context.Context, s *state, want wish) (put eventlog.P
 		f.Inherited = true
 		s.TTL, s.Expires = source.TTL, source.Expires
 	}
-	upTo, prefix, err := h.refine(ctx, source, f)
+	upTo, prefix, err := h.refine(source, f)
 	if err != nil {
 		return put, nil, err
 	}
@@ -136,7 +136,7 @@ func (s *state) inherit(source *state, upTo uint64) error {
 
 // refine applies the sub-offset: it returns the position up to which a fork has the
 // source's messages, and the beginning of the one that follows.
-func (h *Handler) refine(ctx context.Context, source *state, f *fork) (upTo uint64, prefix []byte, err error) {
+func (h *Handler) refine(source *state, f *fork) (upTo uint64, prefix []byte, err error) {
 	if f.Sub == 0 {
 		return f.At, nil, nil
 	}
@@ -148,7 +148,7 @@ func (h *Handler) refine(ctx context.Context, source *state, f *fork) (upTo uint
 	if n > maxBatch {
 		return 0, nil, overshot
 	}
-	entries, err := h.next(ctx, source, f.At, int(n))
+	entries, err := h.next(source, f.At, int(n))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -167,10 +167,10 @@ func (h *Handler) refine(ctx context.Context, source *state, f *fork) (upTo uint
 
 // next returns the n messages that follow a position, or fewer if there are not as
 // many.
-func (h *Handler) next(ctx context.Context, s *state, after uint64, n int) (entries []*eventlog.Entry, err error) {
+func (h *Handler) next(s *state, after uint64, n int) (entries []*eventlog.Entry, err error) {
 	at := place{after: after, start: after == 0}
 	for len(entries) < n {
-		p, err := h.read(ctx, s, at, eventlog.Limit{Entries: n - len(entries), Bytes: readLimit.Bytes})
+		p, err := h.read(context.Background(), s, at, eventlog.Limit{Entries: n - len(entries), Bytes: readLimit.Bytes})
 		if err != nil {
 			return nil, err
 		}

@@ -46,15 +46,12 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, v *gate.Visitor, n
 	if err != nil {
 		return problem.BadRequest("bad_parameter", "the query cannot be read: "+err.Error())
 	}
-	s, err := h.find(name)
+	rq := request{w: w, r: r, v: v, name: name, cursor: q.Get("cursor")}
+	s, err := h.locate(&rq, q)
 	if err != nil {
 		return err
 	}
-	h.expiry.use(name)
-	rq := request{w: w, r: r, v: v, name: name, cursor: q.Get("cursor")}
-	if rq.at, rq.now, err = h.start(q, s); err != nil {
-		return err
-	}
+	h.use(name, s, 0)
 	switch live := q.Get("live"); {
 	case live == "":
 		err = h.catchUp(rq, s)
@@ -69,6 +66,20 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, v *gate.Visitor, n
 		return nil // nobody is there to read an error
 	}
 	return err
+}
+
+// locate finds the stream and where to start. If this node cannot know what others have
+// stored, readers get what it has; but that something is not there it does not say then.
+func (h *Handler) locate(rq *request, q url.Values) (*state, error) {
+	unsure := h.sync(rq.r.Context())
+	s, err := h.find(rq.name)
+	if err == nil {
+		rq.at, rq.now, err = h.start(q, s)
+	}
+	if err != nil && unsure != nil {
+		err = unsure
+	}
+	return s, err
 }
 
 // wait serves a live read.
@@ -253,8 +264,12 @@ func setPage(head http.Header, p page) {
 }
 
 // describe serves HEAD.
-func (h *Handler) describe(w http.ResponseWriter, name string) error {
+func (h *Handler) describe(w http.ResponseWriter, r *http.Request, name string) error {
+	unsure := h.sync(r.Context())
 	s, err := h.find(name)
+	if err != nil && unsure != nil {
+		err = unsure
+	}
 	if err != nil {
 		return err
 	}

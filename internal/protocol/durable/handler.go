@@ -17,8 +17,13 @@
 // log: a fork reads the topics of its ancestors up to where it left them, then its
 // own.
 //
+// Several nodes may serve the streams of one log. A change is decided from values of the
+// log and stored only if they are still the same then, wherever they were changed; else it
+// is decided again. What a request is told rests on all that was answered before it came,
+// by any node.
+//
 // Errors are problem documents (RFC 9457) with a stable code. The handler may serve
-// any number of requests at once; changes to one stream happen one after the other.
+// any number of requests at once.
 //
 // Source: durable-streams/durable-streams, PROTOCOL.md, without sections 6 and 7.
 package durable
@@ -29,8 +34,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/phase"
@@ -60,14 +67,15 @@ type Handler struct {
 	opts Options
 
 	locks     locks
-	structure sync.Mutex // held by those who lock more than one stream
 	expiry    expiry
+	graceEnds atomic.Int64 // until then no TTL ends; nanoseconds since 1970
 
+	forget           func() // ends noticed
 	writing, reading phase.Phase
 	sweeper          sync.WaitGroup
 }
 
-// New returns the handler of h.
+// New returns the handler of h, whose log is an [eventlog.Conditional].
 func New(h *hub.Hub, o Options) *Handler {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
 	o.Wait = cmp.Or(o.Wait, 20*time.Second)
@@ -79,8 +87,25 @@ func New(h *hub.Hub, o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Handler{hub: h, opts: o, writing: phase.New(), reading: phase.New()}
+	d.expiry = expiry{shared: h.Shared(), byName: make(map[string]*deadline), moved: make(map[string]struct{})}
+	d.forget = h.Log().(eventlog.Conditional).FollowValues(d.noticed)
 	d.loadDeadlines()
 	return d
+}
+
+// noticed is told what is stored, here or by another node, with the log locked.
+func (h *Handler) noticed(puts []eventlog.Put) {
+	for _, p := range puts {
+		if name, ok := strings.CutPrefix(p.Key, stateKey); ok {
+			h.hub.Wake(name)
+		} else if name, ok := strings.CutPrefix(p.Key, deadlineKey); ok {
+			if id, at, ok := parseDeadline(p.Value); ok {
+				h.expiry.set(name, id, at)
+			} else {
+				h.expiry.drop(name, "")
+			}
+		}
+	}
 }
 
 // Start starts a goroutine that deletes streams when their time is over, also those
@@ -100,6 +125,7 @@ func (h *Handler) Close() {
 	h.Drain()
 	h.EndReads()
 	h.sweeper.Wait()
+	h.forget()
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
@@ -148,7 +174,7 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, v *gate.Visitor, 
 		return err
 	}
 	if r.Method == http.MethodHead {
-		return h.describe(w, name)
+		return h.describe(w, r, name)
 	}
 	return h.get(w, r, v, name)
 }

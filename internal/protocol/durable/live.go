@@ -24,19 +24,19 @@ func (h *Handler) newWaiter(rq request, s *state) (*waiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.expiry.follow(rq.name, 1)
+	h.use(rq.name, s, 1)
 	return &waiter{h, rq, s, watch}, nil
 }
 
 func (wt *waiter) end() {
 	wt.watch.Stop()
-	wt.h.expiry.follow(wt.rq.name, -1)
+	wt.h.use(wt.rq.name, wt.s, -1)
 }
 
 // again reads the state anew, which comes before reading messages: a stream that is
 // closed then has all of them.
 func (wt *waiter) again() error {
-	s, err := wt.h.live(wt.rq.name)
+	s, err := wt.h.live(wt.h.view(), wt.rq.name)
 	if err == nil && s.ID != wt.s.ID {
 		err = errNotFound
 	}

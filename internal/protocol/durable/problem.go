@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/problem"
 )
@@ -14,6 +15,7 @@ var (
 	errNotFound = problem.Document{Status: http.StatusNotFound, Code: "not_found", Detail: "there is no such stream"}
 	errDeleted  = problem.Document{Status: http.StatusGone, Code: "deleted", Detail: "the stream has been deleted; forks of it are still there"}
 	errTrimmed  = problem.Document{Status: http.StatusGone, Code: "gone", Detail: "what follows this offset is no longer kept; offset=-1 reads what is"}
+	errBusy     = problem.Document{Status: http.StatusServiceUnavailable, Code: "busy", Detail: "too many change this stream at once; nothing was stored"}
 	errStopping = problem.Document{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the server is stopping; try again in a moment"}
 )
 
@@ -27,6 +29,8 @@ func asProblem(err error) problem.Document {
 		return p
 	case large:
 		return problem.TooLarge(limit.What+" "+strconv.Itoa(limit.Value)+" "+limit.Unit+", limit "+strconv.Itoa(limit.Limit), limit.Limit)
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return problem.Document{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "the messages together are more than the log stores in one go"}
 	case errors.Is(err, hub.ErrFull):
 		return problem.Document{Status: http.StatusInsufficientStorage, Code: "full", Detail: "there is no room for more; nothing was stored"}
 	case errors.Is(err, hub.ErrFailed):

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,6 +22,21 @@ const (
 
 // errDuplicate means that a request has been here before.
 var errDuplicate = errors.New("durable: duplicate")
+
+// A standing is an error that tells a producer, in headers, where it is.
+type standing struct {
+	error
+	head http.Header
+}
+
+func (s *standing) Unwrap() error { return s.error }
+
+// tell sets the headers of a standing, if err is one.
+func tell(head http.Header, err error) {
+	if s, ok := errors.AsType[*standing](err); ok {
+		maps.Copy(head, s.head)
+	}
+}
 
 // A producer is what is known of one producer of one stream.
 type producer struct {
@@ -61,41 +77,47 @@ func setProducer(head http.Header, epoch, seq int64) {
 }
 
 // admit decides about a request of an idempotent producer: errDuplicate, another
-// error, or what is to be stored with its messages. With an error it sets the headers
-// that tell the producer where it is. The stream's lock is held.
-func (h *Handler) admit(head http.Header, name string, by *sequence) ([]eventlog.Put, error) {
+// error, or what is to be stored with its messages. Errors may be standings.
+func (v *view) admit(name string, by *sequence) ([]eventlog.Put, error) {
 	if by == nil {
 		return nil, nil
 	}
 	key := producerKeyOf(name, by.Producer)
-	known, err := h.loadProducer(key)
+	known, err := v.loadProducer(key)
 	if err != nil {
 		return nil, err
 	}
-	if err := known.admit(head, by); err != nil {
+	if err := known.admit(by); err != nil {
 		return nil, err
 	}
 	puts := []eventlog.Put{producer{by.Epoch, by.Seq, time.Now().UnixMilli()}.put(key)}
 	if known == nil {
-		more, err := h.remember(name, key)
+		more, err := v.remember(name, key)
 		return append(puts, more...), err
 	}
 	return puts, nil
 }
 
 // admit decides about the next request of a producer, which may be nil: not known.
-func (p *producer) admit(head http.Header, by *sequence) error {
+func (p *producer) admit(by *sequence) error {
 	if p == nil {
 		p = &producer{Epoch: by.Epoch, Seq: -1}
 	}
+	if by.Epoch == p.Epoch && by.Seq == p.Seq+1 || by.Epoch > p.Epoch && by.Seq == 0 {
+		return nil
+	}
+	head := make(http.Header)
+	return &standing{p.refuse(head, by), head}
+}
+
+// refuse says why a request is not the next one, and sets headers.
+func (p *producer) refuse(head http.Header, by *sequence) error {
 	switch {
 	case by.Epoch < p.Epoch:
 		head.Set("Producer-Epoch", strconv.FormatInt(p.Epoch, 10))
 		return problem.Document{Status: http.StatusForbidden, Code: "stale_epoch", Detail: fmt.Sprintf("Producer-Epoch is %d, but the producer has gone on to %d", by.Epoch, p.Epoch)}
-	case by.Epoch > p.Epoch && by.Seq != 0:
+	case by.Epoch > p.Epoch:
 		return problem.BadRequest("bad_producer", fmt.Sprintf("Producer-Seq is %d: a new epoch begins with 0", by.Seq))
-	case by.Epoch > p.Epoch || by.Seq == p.Seq+1:
-		return nil
 	case by.Seq <= p.Seq:
 		setProducer(head, p.Epoch, p.Seq)
 		return errDuplicate
@@ -126,8 +148,9 @@ func (p producer) put(key string) eventlog.Put {
 }
 
 // loadProducer returns nil if the producer is not known.
-func (h *Handler) loadProducer(key string) (*producer, error) {
-	b := h.hub.Log().Value(key)
+func (v *view) loadProducer(key string) (*producer, error) { return parseProducer(key, v.value(key)) }
+
+func parseProducer(key string, b []byte) (*producer, error) {
 	if b == nil {
 		return nil, nil
 	}
@@ -139,18 +162,18 @@ func (h *Handler) loadProducer(key string) (*producer, error) {
 }
 
 // hashes returns what stands for the producers of a stream.
-func (h *Handler) hashes(stream string) (list []string) {
-	for b := string(h.hub.Log().Value(producerKey + stream)); len(b) >= keyLen; b = b[keyLen:] {
+func (v *view) hashes(stream string) (list []string) {
+	for b := string(v.value(producerKey + stream)); len(b) >= keyLen; b = b[keyLen:] {
 		list = append(list, b[:keyLen])
 	}
 	return list
 }
 
 // remember returns what adds a producer to the list of a stream.
-func (h *Handler) remember(stream, key string) (puts []eventlog.Put, err error) {
-	list := h.hashes(stream)
+func (v *view) remember(stream, key string) (puts []eventlog.Put, err error) {
+	list := v.hashes(stream)
 	if len(list) >= maxProducers {
-		i, err := h.quietest(stream, list)
+		i, err := v.quietest(stream, list)
 		if err != nil {
 			return nil, err
 		}
@@ -164,11 +187,13 @@ func (h *Handler) remember(stream, key string) (puts []eventlog.Put, err error) 
 	return append(puts, eventlog.Put{Key: producerKey + stream, Value: b}), nil
 }
 
-// quietest returns the index of the producer that is silent for longest.
-func (h *Handler) quietest(stream string, list []string) (index int, err error) {
+// quietest returns the index of the producer that is silent for longest. The change rests
+// on that it stays silent, but not on what the others do.
+func (v *view) quietest(stream string, list []string) (index int, err error) {
 	var oldest int64
 	for i, hash := range list {
-		p, err := h.loadProducer(producersOf(stream, hash))
+		key := producersOf(stream, hash)
+		p, err := parseProducer(key, v.log.Value(key))
 		if err != nil {
 			return 0, err
 		}
@@ -179,13 +204,14 @@ func (h *Handler) quietest(stream string, list []string) (index int, err error) 
 			index, oldest = i, p.Time
 		}
 	}
+	v.value(producersOf(stream, list[index]))
 	return index, nil
 }
 
 // forgetProducers returns what deletes all producers of a stream.
-func (h *Handler) forgetProducers(stream string) []eventlog.Put {
+func (v *view) forgetProducers(stream string) []eventlog.Put {
 	puts := []eventlog.Put{{Key: producerKey + stream}}
-	for _, hash := range h.hashes(stream) {
+	for _, hash := range v.hashes(stream) {
 		puts = append(puts, eventlog.Put{Key: producersOf(stream, hash)})
 	}
 	return puts

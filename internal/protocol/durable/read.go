@@ -116,7 +116,7 @@ func (h *Handler) lost(s *state) (lost uint64) {
 // check returns errNotFound if s has been deleted meanwhile. Another stream may have
 // its name by now.
 func (h *Handler) check(s *state) error {
-	now, err := h.load(s.own().Topic)
+	now, err := h.view().load(s.own().Topic)
 	if err == nil && now.ID != s.ID {
 		err = errNotFound
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/weirstream/weir/eventlog"
 )
@@ -19,7 +18,7 @@ const (
 )
 
 // A state is what is known of a stream, but for its messages and its writers. It is
-// a value of the log, in JSON, and is only changed with the stream's lock held.
+// a value of the log, in JSON.
 type state struct {
 	ID    string `json:"id"`    // tells the stream from others that have had its name
 	Type  string `json:"type"`  // Content-Type
@@ -70,8 +69,8 @@ func (s *state) put(name string) eventlog.Put {
 
 // load returns the state of a stream, or errNotFound. It does not look whether the
 // stream has been deleted or is over.
-func (h *Handler) load(name string) (*state, error) {
-	b := h.hub.Log().Value(stateKey + name)
+func (v *view) load(name string) (*state, error) {
+	b := v.value(stateKey + name)
 	if b == nil {
 		return nil, errNotFound
 	}
@@ -84,30 +83,33 @@ func (h *Handler) load(name string) (*state, error) {
 
 // live returns the state of a stream that is there for clients: errNotFound or
 // errDeleted otherwise.
-func (h *Handler) live(name string) (*state, error) {
-	s, err := h.load(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case s.Deleted:
-		return nil, errDeleted
-	case h.expiry.over(name, s, time.Now()):
-		return nil, errNotFound
+func (h *Handler) live(v *view, name string) (*state, error) {
+	s, err := v.load(name)
+	if err = there(s, err); err == nil && h.over(name, s) {
+		err = errNotFound
 	}
-	return s, nil
+	return s, err
 }
 
-// find is live for a caller that holds no lock. A stream whose time is over is
-// deleted on the way.
-func (h *Handler) find(name string) (*state, error) {
-	s, err := h.load(name)
-	if err == nil && !s.Deleted && h.expiry.over(name, s, time.Now()) {
-		err = h.expire(name)
+// there returns err, which came with s, or errDeleted if s is hidden.
+func there(s *state, err error) error {
+	if err == nil && s.Deleted {
+		err = errDeleted
 	}
-	if err != nil {
+	return err
+}
+
+// find is live, as far as this node knows. A stream whose time is over is deleted on the
+// way.
+func (h *Handler) find(name string) (*state, error) {
+	s, err := h.view().load(name)
+	if err != nil || s.Deleted || !h.over(name, s) {
+		return s, there(s, err)
+	}
+	if err := h.expire(name); err != nil {
 		return nil, err
 	}
-	return h.live(name)
+	return h.live(h.view(), name)
 }
 
 // own is the topic of a stream.
