@@ -1,6 +1,7 @@
 package access
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -23,7 +24,8 @@ const latest = 253402300799
 //	    "publish": ["rooms/7"],
 //	    "subscribe": ["rooms/*", "users/alice/**"],
 //	    "streams": 10,
-//	    "rate": 50
+//	    "rate": 50,
+//	    "info": {"name": "Alice"}
 //	  }
 //	}
 //
@@ -34,8 +36,9 @@ func readClaims(claims jwt.MapClaims) (Grant, error) {
 	g := Grant{User: r.text("sub"), ID: r.text("jti"), Issued: r.moment("iat"), Expires: r.moment("exp")}
 	r.moment("nbf")
 	if v, has := claims["weir"]; has {
-		r.enter(v, "weir", "publish", "subscribe", "streams", "rate")
+		r.enter(v, "weir", "publish", "subscribe", "streams", "rate", "info")
 		g.Limits = Limits{Streams: r.count("streams"), Rate: r.count("rate")}
+		g.Info = r.json("info")
 	}
 	g.Publish, g.Subscribe = r.patterns("publish"), r.patterns("subscribe")
 	if r.err != nil {
@@ -108,6 +111,20 @@ func (r *reader) count(name string) int {
 		return 0
 	}
 	return int(n)
+}
+
+// json returns any value as compact JSON. Numbers are read as others read them, with 53
+// bits.
+func (r *reader) json(name string) string {
+	v, has := r.claims[name]
+	if !has {
+		return ""
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		r.wrong(name, "a JSON value")
+	}
+	return string(text)
 }
 
 // patterns reads a list of strings. [Grant.Check] looks at what they are.

@@ -16,6 +16,8 @@ const (
 	MaxPatterns = 100
 	// MaxName is the longest name of a user and the longest ID of a grant, in bytes.
 	MaxName = 255
+	// MaxInfo is the longest Info of a grant, in bytes.
+	MaxInfo = 1024
 )
 
 // A Grant says what somebody may do. The zero value allows nothing. It is not
@@ -28,6 +30,7 @@ type Grant struct {
 	Issued    time.Time // iat of the token, or when the application was asked; zero: not known
 	Expires   time.Time // what the grant opened is to be closed then; zero: never
 	Limits    Limits
+	Info      string // what others may know of the user, a JSON value; "": nothing. See MaxInfo
 
 	digest string // stands for the ID that a token or key does not have; ""
 }
@@ -77,6 +80,9 @@ func (g Grant) Check() error {
 	}
 	if err := checkPatterns("subscribe", g.Subscribe); err != nil {
 		return err
+	}
+	if len(g.Info) > MaxInfo {
+		return fmt.Errorf("info has %d bytes of JSON, limit %d", len(g.Info), MaxInfo)
 	}
 	if g.Limits.Streams < 0 || g.Limits.Rate < 0 {
 		return fmt.Errorf("limits of %d streams and %d messages per second: want 0 or more", g.Limits.Streams, g.Limits.Rate)

@@ -259,7 +259,8 @@ func readGrant(resp *http.Response, asked time.Time) (Grant, error) {
 //	  "subscribe": ["rooms/*", "users/alice/**"],
 //	  "expires": "2027-01-01T00:00:00Z",
 //	  "streams": 10,
-//	  "rate": 50
+//	  "rate": 50,
+//	  "info": {"name": "Alice"}
 //	}
 func parseGrant(text []byte) (Grant, error) {
 	if err := checkText(text); err != nil {
@@ -274,7 +275,7 @@ func parseGrant(text []byte) (Grant, error) {
 	g := Grant{
 		User: r.text("user"), ID: r.text("id"), Expires: r.timestamp("expires"),
 		Publish: r.patterns("publish"), Subscribe: r.patterns("subscribe"),
-		Limits: Limits{Streams: r.count("streams"), Rate: r.count("rate")},
+		Limits: Limits{Streams: r.count("streams"), Rate: r.count("rate")}, Info: r.json("info"),
 	}
 	if r.err != nil {
 		return Grant{}, r.err

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -61,6 +62,9 @@ func grantClaims(g Grant) jwt.MapClaims {
 	}
 	if g.Limits.Rate > 0 {
 		own["rate"] = g.Limits.Rate
+	}
+	if g.Info != "" {
+		own["info"] = json.RawMessage(g.Info)
 	}
 	claims := jwt.MapClaims{"exp": g.Expires.Unix(), "weir": own}
 	if g.User != "" {

@@ -11,6 +11,7 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -53,6 +54,8 @@ type Options struct {
 	Open    func() int      // streams that are open
 	Memory  *limit.Memory   // nil: no limit
 	Clients int             // counted at once; 0: 65,536
+	Named   bool            // each stream has a lease of its own, because somebody wants to know what it reads
+	Slots   *limit.Slots    // of streams; nil: new ones for Clients
 	// Entered is told who sends a request, on its goroutine, as soon as that is known:
 	// the user, or "". Nil: nobody is.
 	Entered func(r *http.Request, user string)
@@ -81,7 +84,7 @@ type force struct {
 // New returns a gate.
 func New(o Options) *Gate {
 	g := &Gate{
-		opts: o, slots: limit.NewSlots("streams", o.Clients),
+		opts: o, slots: cmp.Or(o.Slots, limit.NewSlots("streams", o.Clients)),
 		published: limit.NewRates("messages", o.Clients), replayed: limit.NewRates("bytes of history", o.Clients),
 	}
 	g.Change(o.Rules)
@@ -118,8 +121,7 @@ func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 	if !rules.perClient() {
 		return rules.anybody, nil
 	}
-	client, _ := netip.ParseAddrPort(r.RemoteAddr) // fails for a unix socket
-	v := &Visitor{gate: g, rules: rules, client: client, address: limit.AddressKey(client.Addr(), rules.Limits.IPv6Prefix)}
+	v := g.visitor(rules, r)
 	if rules.Verifier == nil {
 		return v, nil
 	}
@@ -132,6 +134,22 @@ func (g *Gate) Enter(r *http.Request) (*Visitor, error) {
 		g.opts.Entered(r, v.grant.User)
 	}
 	return v, nil
+}
+
+// Stranger returns who sends a request that something else lets in, such as a signature
+// of its body. Of the rules only those for addresses apply.
+func (g *Gate) Stranger(r *http.Request) *Visitor {
+	rules := g.now.Load()
+	if !rules.perClient() {
+		return rules.anybody
+	}
+	return g.visitor(rules, r)
+}
+
+// visitor is who sends a request, as far as its connection says.
+func (g *Gate) visitor(rules *force, r *http.Request) *Visitor {
+	client, _ := netip.ParseAddrPort(r.RemoteAddr) // fails for a unix socket
+	return &Visitor{gate: g, rules: rules, client: client, address: limit.AddressKey(client.Addr(), rules.Limits.IPv6Prefix)}
 }
 
 // Revoke refuses a user, or a token by its ID, for a while. Streams that are open

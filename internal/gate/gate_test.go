@@ -288,6 +288,27 @@ func TestWhoLimitsAreFor(t *testing.T) {
 	}
 }
 
+// TestStrangersAreHeldToTheirAddress, and nobody asks who they are.
+func TestStrangersAreHeldToTheirAddress(t *testing.T) {
+	g := gate.New(gate.Options{Rules: gate.Rules{Verifier: verifier(t, nil, nil, nil), Limits: gate.Limits{PublishPerIP: 1}}, Open: none})
+	user := access.Grant{User: "ann", Publish: []string{"**"}, Expires: hour()}
+	one, other := request(t, access.Grant{}, "192.0.2.1:1"), request(t, user, "192.0.2.2:1")
+	if _, err := g.Enter(one); err == nil {
+		t.Fatal("nobody needs a token, so this test proves nothing")
+	}
+	if err := g.Stranger(one).Publish(1000); err != nil {
+		t.Error(err)
+	}
+	wantProblem(t, "the same address", g.Stranger(one).Publish(1), 429, "too_many_requests")
+	if err := g.Stranger(other).Publish(1000); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+	wantProblem(t, "another address, whoever it is", g.Stranger(other).Publish(1), 429, "too_many_requests")
+	if err := enter(t, g, other).Publish(1000); err != nil {
+		t.Errorf("the user at that address: %v", err)
+	}
+}
+
 // TestReplayIsChargedAfterwards to who has read, and to nobody else.
 func TestReplayIsChargedAfterwards(t *testing.T) {
 	g := gate.New(gate.Options{Rules: gate.Rules{Limits: gate.Limits{Replay: 10}}, Open: none})

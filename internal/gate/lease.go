@@ -16,6 +16,10 @@ type Lease struct {
 	User, Token string         // whose it is, and the ID of the token; "": nobody's, none
 	Client      netip.AddrPort // whom proxies speak for; not valid for a unix socket
 	Expires     time.Time      // when the stream is to end; zero: never
+	Topics      []string       // names and patterns that it reads
+	Info        string         // what others may know of the user, a JSON value; "": nothing
+
+	leave func() // nil, or to be called when the stream has ended
 
 	gate      *Gate     // nil: nothing can be taken back
 	issued    time.Time // as in access.Grant
@@ -39,8 +43,17 @@ func (l *Lease) Over() bool {
 	return l.gate != nil && l.gate.revoked(access.Grant{User: l.User, ID: l.Token, Issued: l.issued}) != nil
 }
 
+// OnLeft has fn called when the stream has ended. It must not block. It is set once, by
+// who opens the stream.
+func (l *Lease) OnLeft(fn func()) { l.leave = fn }
+
 // Left gives the slots back. It is called when the stream has ended, and does not block.
-func (l *Lease) Left() { l.slots.Release() }
+func (l *Lease) Left() {
+	l.slots.Release()
+	if l.leave != nil {
+		l.leave()
+	}
+}
 
 // Abandon gives the slots back unless a stream has taken the lease.
 func (l *Lease) Abandon() {

@@ -51,14 +51,21 @@ func (v *Visitor) MayPublish(name string) error {
 	return v.gate.refuse(v.grant.MayPublish(name))
 }
 
+// Presence begins the topics that tell who reads other topics.
+const Presence = Reserved + "presence/"
+
 // MaySubscribe returns nil if the visitor may read all that a name or pattern
-// matches. While there is access control, it also refuses what is no pattern.
+// matches. Who may read a topic may also know who else reads it. While there is access
+// control, it also refuses what is no pattern.
 func (v *Visitor) MaySubscribe(pattern string) error {
 	if !v.known {
 		return nil
 	}
 	if err := topic.CheckPattern(pattern); err != nil {
 		return problem.BadRequest("bad_pattern", err.Error())
+	}
+	if of, ok := strings.CutPrefix(pattern, Presence); ok && v.grant.MaySubscribe(of) == nil {
+		return nil
 	}
 	return v.gate.refuse(v.grant.MaySubscribe(pattern))
 }
@@ -156,10 +163,10 @@ func (v *Visitor) admit() error {
 	return nil
 }
 
-// Open takes what a stream needs of the server. replay says that it will read
+// Open takes what a stream of topics needs of the server. replay says that it will read
 // history. The caller must call Abandon of the lease, which does nothing if a stream
 // has taken it over.
-func (v *Visitor) Open(replay bool) (*Lease, error) {
+func (v *Visitor) Open(replay bool, topics ...string) (*Lease, error) {
 	if err := v.admit(); err != nil {
 		return nil, err
 	}
@@ -172,13 +179,16 @@ func (v *Visitor) Open(replay bool) (*Lease, error) {
 	}
 	limits := &v.rules.Limits
 	if !v.known && limits.StreamsPerIP == 0 {
-		return v.openUncounted(meter)
+		return v.openUncounted(meter, topics)
 	}
 	slots, err := v.gate.slots.Take(limits.Streams, v.wants()...)
 	if err != nil {
 		return nil, asProblem(err)
 	}
-	l := &Lease{slots: slots, meter: meter, User: v.grant.User, Token: v.grant.Token(), Expires: v.grant.Expires, Client: v.client, issued: v.grant.Issued}
+	l := &Lease{
+		slots: slots, meter: meter, User: v.grant.User, Token: v.grant.Token(), Expires: v.grant.Expires, Client: v.client,
+		Topics: topics, Info: v.grant.Info, issued: v.grant.Issued,
+	}
 	if v.known {
 		l.gate = v.gate
 	}
@@ -209,15 +219,15 @@ func (v *Visitor) replayMeter(more bool) (*limit.Meter, error) {
 
 // openUncounted is for streams of which only the number of all is bounded. The
 // engine counts them.
-func (v *Visitor) openUncounted(meter *limit.Meter) (*Lease, error) {
+func (v *Visitor) openUncounted(meter *limit.Meter, topics []string) (*Lease, error) {
 	most := v.rules.Limits.Streams
 	if open := v.gate.opts.Open(); most > 0 && open >= most {
 		return nil, tooManyStreams(open, most)
 	}
-	if meter == nil {
+	if meter == nil && !v.gate.opts.Named {
 		return v.rules.free, nil
 	}
-	return &Lease{meter: meter, uncounted: true}, nil
+	return &Lease{meter: meter, Topics: topics, uncounted: !v.gate.opts.Named}, nil
 }
 
 // reader is whom history is charged to.

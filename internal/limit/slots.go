@@ -25,6 +25,9 @@ type Slots struct {
 	most int
 	seed maphash.Seed
 
+	elsewhere func(Key) int // nil: everything is here
+	changed   func(Key)     // nil if elsewhere is
+
 	open   atomic.Int64 // leases
 	keys   atomic.Int64
 	shards [slotShards]slotShard
@@ -39,6 +42,7 @@ type slotShard struct {
 type holder struct {
 	key   Key
 	shard uint8
+	told  bool  // guarded by the shard: there is a limit, so it matters elsewhere
 	open  int32 // guarded by the shard
 }
 
@@ -124,11 +128,16 @@ func (s *Slots) hold(w Want) (*holder, *Error) {
 		h = &holder{key: w.Key, shard: uint8(i)}
 		sh.byKey[w.Key] = h
 	}
-	if w.Limit > 0 && int(h.open) >= w.Limit {
+	if open := int(h.open) + s.others(w); w.Limit > 0 && open >= w.Limit {
 		s.byKind[w.Key.kind].Add(1)
-		return nil, s.tooMany(w, int(h.open))
+		if h.open == 0 {
+			s.drop(sh, h)
+		}
+		return nil, s.tooMany(w, open)
 	}
 	h.open++
+	h.told = h.told || w.Limit > 0
+	s.tell(h)
 	return h, nil
 }
 
@@ -156,9 +165,15 @@ func (s *Slots) leave(h *holder) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if h.open--; h.open == 0 {
-		delete(sh.byKey, h.key)
-		s.keys.Add(-1)
+		s.drop(sh, h)
 	}
+	s.tell(h)
+}
+
+// drop forgets a holder that has nothing open. sh is locked.
+func (s *Slots) drop(sh *slotShard, h *holder) {
+	delete(sh.byKey, h.key)
+	s.keys.Add(-1)
 }
 
 // Open returns the number of leases that have not been released.
