@@ -27,6 +27,7 @@ type grave struct {
 
 // bury does what the Spec wants done with a message that can never be published.
 func (f *Feed) bury(b *parcel, m *Message, reason error) {
+	m.died(reason)
 	letter, err := f.deadLetter(m, reason)
 	if err != nil {
 		b.dropped = append(b.dropped, grave{clip(m.Body), reason})

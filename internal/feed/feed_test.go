@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
@@ -377,5 +378,30 @@ func TestMessagesThatOnlyTheLogRefuses(t *testing.T) {
 	}
 	if got := bed.Hub.Log().Value("feed/test"); string(got) != "5" {
 		t.Errorf("position is %q, want 5", got)
+	}
+}
+
+// TestSourcesLearnWhatIsDead has letters that are found at once, by the log, and that the
+// log refuses as letters, too.
+func TestSourcesLearnWhatIsDead(t *testing.T) {
+	bed := feedtest.New(t)
+	bed.Log.Fault = func(e *eventlog.Entry) error {
+		if strings.Contains(string(e.Data), "bad") {
+			return fmt.Errorf("%w: the test wants it so", eventlog.ErrTopic)
+		}
+		return nil
+	}
+	told := make(map[string]error) // read after the acknowledgement only
+	messages := bodies("a", "bad", "b")
+	messages = append(messages, feed.Message{Body: []byte("no key")})
+	for i := range messages {
+		messages[i].Dead = func(reason error) { told[string(messages[i].Body)] = reason }
+	}
+	q := newQueue(messages...)
+	q.batch = 4
+	bed.Start(feed.Options{Spec: spec(nil), Source: q})
+	feedtest.Await(t, "acknowledgement", func() error { return feedtest.Not(q.acknowledged() == 4, "%d", q.acknowledged()) })
+	if len(told) != 2 || !errors.Is(told["bad"], hub.ErrTopic) || !strings.Contains(fmt.Sprint(told["no key"]), "{key}: the message has none") {
+		t.Errorf("told were %v", told)
 	}
 }

@@ -23,6 +23,16 @@ type Message struct {
 	// Fault says why the source could not read the message whole. It makes it a dead
 	// letter.
 	Fault error
+
+	// Dead is told why the message is a dead letter, before a Deliver that returns nil.
+	// It is for sources whose sender waits for an answer. nil: nobody is.
+	Dead func(reason error)
+}
+
+func (m *Message) died(reason error) {
+	if m.Dead != nil {
+		m.Dead(reason)
+	}
 }
 
 // An Intake takes messages from one source. Its methods belong to the goroutine of
@@ -167,9 +177,10 @@ func (f *Feed) sift(ctx context.Context, b *parcel) error {
 	for len(b.messages) > 0 {
 		receipts, err := f.opts.Hub.Commit(ctx, nil, b.messages[0])
 		switch {
-		case atFault(err) && b.dead[0]:
+		case atFault(err) && b.dead[0]: // its Dead knows already
 			b.dropped = append(b.dropped, grave{clip(b.from[0].Body), err})
 		case atFault(err):
+			b.from[0].died(err)
 			if m, bad := f.deadLetter(&b.from[0], err); bad == nil {
 				b.messages[0], b.dead[0] = m, true
 				continue
@@ -198,7 +209,7 @@ const (
 	// MaxBatch is how many messages a source delivers at once.
 	MaxBatch = 256
 	// maxBatchBytes is how many bytes of them; one message may have more.
-	maxBatchBytes = 1 << 20
+	maxBatchBytes = 256 << 10
 	// idle is how long a batch waits for more.
 	idle = time.Millisecond
 )

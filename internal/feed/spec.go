@@ -16,7 +16,7 @@ import (
 // of source takes.
 type Spec struct {
 	Name string // of the feed: 1 to 64 letters, digits, - and _
-	From string // URL of a server; "" for Command and File
+	From string // URL of a server; "" for Command, File and Webhook
 
 	// How to get in.
 	PasswordFile string // file that holds the password, read at each connection; "": the URL's
@@ -35,8 +35,8 @@ type Spec struct {
 	Group     string   // of consumers of a Redis stream or of Kafka, "": weir; of subscribers of NATS, "": none
 	Consumer  string   // name of this reader: see [Spec.Reader]
 	QoS       string   // of MQTT: "0", "1" or "2"; "": 1
-	Table     string   // of PostgreSQL, with or without a schema
-	Notify    string   // channel of PostgreSQL on which a NOTIFY tells that Table has got rows; "": the name of the table
+	Table     string   // of PostgreSQL, as in SQL, with or without a schema
+	Notify    string   // channel of PostgreSQL on which a NOTIFY tells that Table has got rows; "": the name of the table without its schema
 	Pop       string   // end of List that is read, "left" or "right"; "": left
 	Start     string   // "begin" or "end": where a File, or a group or consumer that is new, starts; "": a file at its end, others at the begin
 	Declare   bool     // create what is read, if it is missing
@@ -44,7 +44,7 @@ type Spec struct {
 	Command   string   // line for the shell
 	File      string   // path
 	Webhook   string   // how requests are signed: a [Scheme]
-	MaxBytes  int      // of a line of Command and File; 0: 1 MiB
+	MaxBytes  int      // of a line of Command and File, of a body of Webhook; 0: 1 MiB
 
 	// What becomes of a message: see [Template].
 	Topic string
@@ -197,6 +197,8 @@ func (s *Spec) Reader() string {
 
 const maxPrefetch = 65_535 // what AMQP has room for
 
+const maxNotify = 63 // bytes of a name in PostgreSQL
+
 var feedName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Check reports what is wrong with s, in terms of the keys of the settings file, or
@@ -257,6 +259,8 @@ func (s *Spec) checkKind(kind Kind) error {
 	switch kind {
 	case AMQP:
 		return s.checkAMQP()
+	case MQTT:
+		return s.checkMQTT()
 	case Webhook:
 		return s.checkWebhook()
 	}
@@ -284,12 +288,14 @@ func (s *Spec) checkRead(kind Kind) error {
 		return fmt.Errorf("has nothing to read: add channels, patterns, list or stream")
 	case kind == NATS && len(s.Subscribe) == 0:
 		return fmt.Errorf("has nothing to read: add subscribe: [SUBJECT, ...], or stream: NAME for JetStream")
-	case kind == MQTT && len(s.Subscribe) == 0:
-		return fmt.Errorf("has nothing to read: add subscribe: [FILTER, ...]")
+	case kind == JetStream && s.Declare && len(s.Subscribe) == 0:
+		return fmt.Errorf("declare needs the subjects of the stream: add subscribe: [SUBJECT, ...]")
 	case kind == Kafka && len(s.Subscribe) == 0:
 		return fmt.Errorf("has nothing to read: add subscribe: [TOPIC, ...]")
 	case kind == PostgreSQL && s.Table == "":
 		return fmt.Errorf("has nothing to read: add table: NAME")
+	case len(s.Notify) > maxNotify:
+		return fmt.Errorf("notify has %d bytes, limit %d", len(s.Notify), maxNotify)
 	}
 	return nil
 }
@@ -304,8 +310,12 @@ func (s *Spec) String() string {
 	case Webhook:
 		return "webhook " + s.Webhook
 	}
-	if u, err := url.Parse(s.From); err == nil {
-		return u.Redacted()
+	u, err := url.Parse(s.From)
+	if err != nil {
+		return "?"
 	}
-	return "?"
+	if _, isSet := u.User.Password(); !isSet && u.User != nil && schemes[u.Scheme] == "nats" {
+		u.User = url.User("xxxxx") // it is a token
+	}
+	return u.Redacted()
 }

@@ -19,7 +19,7 @@ import (
 // start feeds from a queue to the topic in/KEY.
 func start(t *testing.T, bed *feedtest.Bed, change func(s *feed.Spec)) *feedtest.Running {
 	t.Helper()
-	s := feed.Spec{Name: "test", From: rabbit.url(), Queue: t.Name(), Topic: "in", DeadLetter: "dead"}
+	s := feed.Spec{Name: "test", From: rabbit.URL(), Queue: t.Name(), Topic: "in", DeadLetter: "dead"}
 	if change != nil {
 		change(&s)
 	}
@@ -65,7 +65,7 @@ func TestTemplatesSeeHeadersAndProperties(t *testing.T) {
 func TestConnectionCutWhileFlowing(t *testing.T) {
 	p, bed := produce(t), feedtest.New(t)
 	queue := p.queue()
-	relay := feedtest.NewRelay(t, rabbit.addr())
+	relay := feedtest.NewRelay(t, rabbit.Addr())
 	r := start(t, bed, func(s *feed.Spec) { s.From = "amqp://guest:guest@" + relay.Addr() + "/" })
 	cut := 0
 	for i := range 20 {
@@ -87,7 +87,7 @@ func TestConnectionCutWhileFlowing(t *testing.T) {
 func TestConnectionCutBeforeTheAcknowledgement(t *testing.T) {
 	p, bed := produce(t), feedtest.New(t)
 	queue := p.queue()
-	relay := feedtest.NewRelay(t, rabbit.addr())
+	relay := feedtest.NewRelay(t, rabbit.Addr())
 	bed.Log.Full.Store(true)
 	p.send("", queue, numbered(0, 100)...)
 	r := start(t, bed, func(s *feed.Spec) { s.From = "amqp://guest:guest@" + relay.Addr() + "/" })
@@ -104,13 +104,13 @@ func TestConnectionCutBeforeTheAcknowledgement(t *testing.T) {
 
 func TestBrokerKilledWhileFlowing(t *testing.T) {
 	p, bed := produce(t), feedtest.New(t)
-	time.Sleep(time.Until(rabbit.durable))
+	time.Sleep(time.Until(durable))
 	r := start(t, bed, func(s *feed.Spec) { s.Queue = killed })
 	p.send("", killed, numbered(0, 3000)...)
 	feedtest.Await(t, "some messages", func() error { return feedtest.Not(len(bed.Data("in")) > 0, "none") })
-	rabbit.node.Kill()
+	rabbit.Kill()
 	r.AwaitState(feed.Failing)
-	if err := rabbit.start(); err != nil {
+	if err := rabbit.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p = produce(t)
@@ -233,7 +233,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	secure := func(s *feed.Spec) {
-		s.From, s.PasswordFile = fmt.Sprintf("amqps://guest@127.0.0.1:%d/", rabbit.tls), password
+		s.From, s.PasswordFile = fmt.Sprintf("amqps://guest@127.0.0.1:%d/", rabbit.TLS), password
 	}
 	r := start(t, bed, secure)
 	feedtest.Await(t, "the refusal of an unknown authority", func() error {
@@ -244,13 +244,13 @@ func TestTLS(t *testing.T) {
 	p.send("", queue, numbered(0, 10)...)
 	start(t, bed, func(s *feed.Spec) {
 		secure(s)
-		s.CAFile = filepath.Join(rabbit.dir, "cert.pem")
+		s.CAFile = filepath.Join(rabbit.Dir, "cert.pem")
 	})
 	bed.AwaitData("in", feedtest.Numbers(0, 10))
 }
 
 func TestWrongPasswordIsNotShown(t *testing.T) {
-	r := start(t, feedtest.New(t), func(s *feed.Spec) { s.From = "amqp://guest:hush@" + rabbit.addr() + "/" })
+	r := start(t, feedtest.New(t), func(s *feed.Spec) { s.From = "amqp://guest:hush@" + rabbit.Addr() + "/" })
 	r.AwaitState(feed.Failing)
 	if s := r.Stats(); strings.Contains(s.Error, "hush") || !strings.Contains(s.Error, "username or password") {
 		t.Errorf("error is %q", s.Error)
@@ -262,7 +262,7 @@ func TestDocumentedCommand(t *testing.T) {
 	p, bed := produce(t), feedtest.New(t)
 	queue := p.queue()
 	start(t, bed, nil)
-	cmd := exec.Command(feedtest.Need(t, "amqp-publish"), "--url", "amqp://guest:guest@"+rabbit.addr(), "--routing-key", queue, "--persistent", "--body", `{"id":7}`)
+	cmd := exec.Command(feedtest.Need(t, "amqp-publish"), "--url", "amqp://guest:guest@"+rabbit.Addr(), "--routing-key", queue, "--persistent", "--body", `{"id":7}`)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

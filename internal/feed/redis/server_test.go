@@ -41,8 +41,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.process = feedtest.Launch(s.t, nil, "redis-server", "--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always", "--requirepass", password, "--unixsocket", filepath.Join(s.dir, "socket"),
+	s.process = feedtest.LaunchRedis(s.t, s.dir, s.port, "--requirepass", password, "--unixsocket", filepath.Join(s.dir, "socket"),
 		"--tls-port", fmt.Sprint(s.tls), "--tls-auth-clients", "no",
 		"--tls-cert-file", filepath.Join(s.dir, "cert.pem"), "--tls-key-file", filepath.Join(s.dir, "key.pem"))
 	feedtest.Await(s.t, "redis-server", func() (err error) {
