@@ -34,7 +34,13 @@ var needs = []need{
 	{"apache2", []string{"apache2-bin"}, "stands in front of weir"}, // apache2 would start one
 	{"rabbitmq-server", []string{"rabbitmq-server"}, "is a queue that feeds weir"},
 	{"amqp-publish", []string{"amqp-tools"}, "publishes to that queue"},
-	{"redis-server", []string{"redis-server"}, "keeps the log of several nodes"},
+	{"redis-server", []string{"redis-server"}, "keeps the log of several nodes, and feeds weir"},
+	{"mosquitto", []string{"mosquitto"}, "is a server of MQTT that feeds weir"},
+	{"mosquitto_pub", []string{"mosquitto-clients"}, "publishes to that server"},
+	{"psql", []string{"postgresql"}, "is a database that feeds weir"},
+	{"kcat", []string{"kcat"}, "publishes as users of Kafka do"},
+	{"openssl", []string{"openssl"}, "signs webhooks"},
+	{"php", []string{"php-cli", "php-curl", "php-redis", "php-amqplib", "php-pgsql"}, "publishes as PHP programs do"},
 }
 
 // nodeDir holds package.json with the clients from npm, pinned by its lock file.

@@ -27,16 +27,25 @@ func checkSecret(text string) error {
 	return nil
 }
 
-// checkLog accepts "", and URLs of Redis. It does not quote what may hold a password.
+// logSchemes are those of URLs of what can keep a shared log.
+var logSchemes = []string{"redis", "rediss", "redis+sentinel", "rediss+sentinel", "nats", "tls", "nats+tls"}
+
+// checkLog accepts "", and URLs of Redis and NATS. It does not quote what may hold a
+// password.
 func checkLog(text string) error {
 	u, err := url.Parse(text)
-	if text == "" || err == nil && u.Host != "" && slices.Contains([]string{"redis", "rediss", "redis+sentinel", "rediss+sentinel"}, u.Scheme) {
+	if text == "" || err == nil && u.Host != "" && slices.Contains(logSchemes, u.Scheme) {
 		return nil
 	}
-	return errors.New("is not the URL of a shared log: write it like redis://host:6379, rediss:// for TLS, or redis+sentinel://host:26379/NAME")
+	return errors.New("is not the URL of a shared log: write it like redis://host:6379, redis+sentinel://host:26379/NAME or nats://host:4222, with rediss or tls for TLS")
 }
 
+// token finds who uses NATS, if that is one word, which is secret.
+var token = regexp.MustCompile(`^((?:nats|tls|nats\+tls)://)[^/?#:@]+@`)
+
+// withoutPassword returns a URL of a shared log without what is secret in it.
 func withoutPassword(text string) string {
+	text = token.ReplaceAllString(text, "${1}xxxxx@")
 	u, err := url.Parse(text)
 	if err != nil {
 		return "(set)"

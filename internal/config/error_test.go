@@ -86,7 +86,7 @@ func TestAccessAndTLSMustFitTogether(t *testing.T) {
 		{"tls.acme-domains: [\"*.example.com\"]\n", `weir.yaml:1: tls.acme-domains: "*.example.com" is not a domain: write it like live.example.com, without * or port`},
 		{"tls.acme-domains: a.example\nlisten: tls:127.0.0.1:443\n", "weir.yaml:1: tls.acme-domains: certificates need a place where they outlive a restart: set tls.acme-cache or data"},
 		{"data: d\nnodes.log: redis://h\n", "weir.yaml:1: data: the log is either in data, for this server alone, or where nodes.log says: leave one of them out"},
-		{"nodes.log: http://u:p@h\n", "weir.yaml:1: nodes.log: is not the URL of a shared log: write it like redis://host:6379, rediss:// for TLS, or redis+sentinel://host:26379/NAME"},
+		{"nodes.log: http://u:p@h\n", "weir.yaml:1: nodes.log: is not the URL of a shared log: write it like redis://host:6379, redis+sentinel://host:26379/NAME or nats://host:4222, with rediss or tls for TLS"},
 		{"nodes.name: a b\n", `weir.yaml:1: nodes.name: "a b" is not a name: want 1 to 64 letters, digits and -._`},
 		{"proxy.protocol: true\n", "weir.yaml:1: proxy.protocol: proxy.protocol says something about the proxies of proxy.trusted, and there are none"},
 		{"trace.ratio: 2\n", `weir.yaml:1: trace.ratio: "2" is not a number from 0 to 1`},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -14,31 +13,10 @@ import (
 // maxFeeds bounds how many feeds there are.
 const maxFeeds = 1000
 
-// feeds adds a row that is a mapping from names to feeds. It can be set in the file only.
+// feeds adds a row that is a mapping from names to feeds.
 func (t *table) feeds(p *[]feed.Spec, name, help string) {
-	t.add(&row{
-		Row:  Row{Name: name, Kind: "mapping", Help: help, FileOnly: true},
-		node: func(f *file, key string, n ast.Node) (errs []error) { *p, errs = f.feeds(key, n); return errs },
-		text: func() string { return strings.Join(shown(*p, showFeed), ",") },
-		json: func() any { return shown(*p, showFeed) },
-	})
-}
-
-// showFeed leaves passwords out.
-func showFeed(s feed.Spec) string { return fmt.Sprintf("%s (%s to %s)", s.Name, s.String(), s.Topic) }
-
-func (f *file) feeds(key string, n ast.Node) (specs []feed.Spec, errs []error) {
-	pairs, errs := f.pairs(key, n, "the feed")
-	if len(pairs) > maxFeeds {
-		return nil, append(errs, f.fault(n, key, "has %d feeds, limit %d", len(pairs), maxFeeds))
-	}
-	for _, p := range pairs {
-		s, more := f.feed(key+"."+p.key, p.key, p.value)
-		if errs = append(errs, more...); len(more) == 0 {
-			specs = append(specs, s)
-		}
-	}
-	return specs, errs
+	named(t, p, name, help, maxFeeds, "the feed", (*file).feed,
+		func(s feed.Spec) string { return fmt.Sprintf("%s (%s to %s)", s.Name, s.String(), s.Topic) }) // without passwords
 }
 
 // feed reads one feed.

@@ -195,6 +195,29 @@ func records[T any](t *table, p *[]T, name, help string, read func(f *file, key 
 	})
 }
 
+// named adds a row that is a mapping from names to at most most values; what says what one
+// is. It can be set in the file only.
+func named[T any](t *table, p *[]T, name, help string, most int, what string, read func(f *file, key, name string, n ast.Node) (T, []error), show func(T) string) {
+	t.add(&row{
+		Row: Row{Name: name, Kind: "mapping", Help: help, FileOnly: true},
+		node: func(f *file, key string, n ast.Node) []error {
+			pairs, errs := f.pairs(key, n, what)
+			if len(pairs) > most {
+				return append(errs, f.fault(n, key, "has %d entries, limit %d", len(pairs), most))
+			}
+			for _, one := range pairs {
+				v, more := read(f, key+"."+one.key, one.key, one.value)
+				if errs = append(errs, more...); len(more) == 0 {
+					*p = append(*p, v)
+				}
+			}
+			return errs
+		},
+		text: func() string { return strings.Join(shown(*p, show), ",") },
+		json: func() any { return shown(*p, show) },
+	})
+}
+
 func shown[T any](list []T, show func(T) string) []string {
 	texts := make([]string, len(list))
 	for i, v := range list {
@@ -232,7 +255,7 @@ func (t *table) origins(p *[]string, name, help string) {
 }
 
 // taken are paths, each with a slash at its end, that the server has other uses for.
-var taken = []string{"/v1/topics/", "/v1/events/", "/v1/tickets/", "/v1/connections/", "/.well-known/", "/openapi.yaml/", "/reload/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
+var taken = []string{"/v1/topics/", "/v1/events/", "/v1/tickets/", "/v1/connections/", "/v1/presence/", "/v1/hooks/", "/.well-known/", "/openapi.yaml/", "/reload/", "/healthz/", "/readyz/", "/version/", "/metrics/", "/assets/", "/demo/", "/favicon.ico/"}
 
 // checkPrefix accepts "", and the beginning of paths that are free.
 func checkPrefix(text string) error {

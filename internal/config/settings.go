@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/feed"
+	"github.com/weirstream/weir/internal/webhook"
 )
 
 // Settings are the values the server starts with. They are plain data: the
@@ -29,23 +30,25 @@ type Settings struct {
 	Page       bool        // serve the page and its demos
 	Metrics    bool        // serve figures for Prometheus
 
-	Stream  Stream
-	Hub     Hub
-	History History
-	Data    string // directory of the log; "": in memory only
-	Disk    Disk
-	Nodes   Nodes
-	Feeds   []feed.Spec // what other systems publish
-	HTTP    HTTP
-	CORS    CORS
-	Access  Access
-	Limits  Limits
-	TLS     TLS
-	Proxy   Proxy
-	Trace   Trace
-	Durable Durable
-	Drain   Drain
-	Log     Log
+	Stream   Stream
+	Hub      Hub
+	History  History
+	Data     string // directory of the log; "": in memory only
+	Disk     Disk
+	Nodes    Nodes
+	Feeds    []feed.Spec    // what other systems publish
+	Webhooks []webhook.Spec // who is told what happens
+	Presence Presence
+	HTTP     HTTP
+	CORS     CORS
+	Access   Access
+	Limits   Limits
+	TLS      TLS
+	Proxy    Proxy
+	Trace    Trace
+	Durable  Durable
+	Drain    Drain
+	Log      Log
 }
 
 // Stream holds what concerns one open response.
@@ -102,6 +105,13 @@ type Nodes struct {
 	Log  string        // URL of what keeps it; "": the log is this server's own
 	Name string        // of the log, one of several there
 	Wait time.Duration // for an answer, before publishing is refused
+}
+
+// Presence says of which topics it is known who reads them.
+type Presence struct {
+	Topics []string      // patterns; none: of no topic
+	Grace  time.Duration // until somebody who has gone is told to have left
+	Users  int           // known at once, counted for each topic
 }
 
 // HTTP bounds what a client may do before its request is understood.

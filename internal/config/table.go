@@ -73,7 +73,7 @@ func (t *table) declare(s *Settings) {
 		"bytes of the newest messages that stay in memory, with overhead; older ones are read from the disk")
 
 	t.group("nodes", "Several nodes", "Servers that share one log: see [nodes.md](nodes.md).")
-	scalar(t, &s.Nodes.Log, "", Row{Name: "nodes.log", Kind: "text", Help: "URL of the Redis that keeps the log for all nodes, such as redis://host:6379; also written --log; empty keeps it here"},
+	scalar(t, &s.Nodes.Log, "", Row{Name: "nodes.log", Kind: "text", Help: "URL of the Redis or NATS server that keeps the log for all nodes, such as redis://host:6379 or nats://host:4222; also written --log; empty keeps it here"},
 		func(text string) (string, error) { return text, checkLog(text) }, withoutPassword, func(v string) any { return withoutPassword(v) })
 	t.text(&s.Nodes.Name, "nodes.name", "weir", checkLogName,
 		"name of the log there, the same for all nodes")
@@ -83,6 +83,18 @@ func (t *table) declare(s *Settings) {
 	t.group("", "Feeds", "What other systems have: see [feeds.md](feeds.md).")
 	t.feeds(&s.Feeds, "feeds",
 		"queues, channels, files and commands whose messages are published: a mapping from a name to {from: URL, topic: TEMPLATE, …}")
+
+	t.group("", "Webhooks", "Applications that are told what happens: see [webhooks.md](webhooks.md).")
+	t.webhooks(&s.Webhooks, "webhooks",
+		"URLs to which events are sent: a mapping from a name to {url: URL, secret-file: FILE, topics: PATTERNS, …}")
+
+	t.group("presence", "Presence", "Who reads which topic: see [presence.md](presence.md).")
+	t.list(&s.Presence.Topics, "presence.topics",
+		"patterns of topics whose readers are known, such as rooms/*", topic.CheckPattern)
+	t.duration(&s.Presence.Grace, "presence.grace", 5*time.Second, within[time.Duration]{100 * time.Millisecond, time.Hour, orZero},
+		"time for which somebody who has gone may come back and has not left; 0 is none")
+	t.number(&s.Presence.Users, "presence.users", 100_000, within[int]{1, 10_000_000, noZero},
+		"users known on one node, each counted in each topic, about 300 bytes each; who comes then is not known")
 
 	t.group("http", "HTTP", "Limits that hold before a request is understood.")
 	t.duration(&s.HTTP.HeaderTimeout, "http.header-timeout", 10*time.Second, within[time.Duration]{time.Second, 10 * time.Minute, noZero},

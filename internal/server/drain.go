@@ -29,6 +29,8 @@ func (s *Server) drain() {
 	}
 	s.endStreams(ctx)
 	s.shutdownHTTP(ctx)
+	s.stopPresence()
+	s.stopWebhooks()
 	s.visits.wait()
 	if s.durable != nil {
 		s.durable.Close()

@@ -9,7 +9,12 @@ import (
 	"github.com/weirstream/weir/internal/feed/amqp"
 	"github.com/weirstream/weir/internal/feed/command"
 	"github.com/weirstream/weir/internal/feed/file"
+	"github.com/weirstream/weir/internal/feed/kafka"
+	"github.com/weirstream/weir/internal/feed/mqtt"
+	"github.com/weirstream/weir/internal/feed/nats"
+	"github.com/weirstream/weir/internal/feed/postgres"
 	"github.com/weirstream/weir/internal/feed/redis"
+	"github.com/weirstream/weir/internal/feed/webhook"
 	"github.com/weirstream/weir/internal/metrics"
 )
 
@@ -24,6 +29,7 @@ func (s *Server) openFeeds() error {
 				Spec: spec, Source: source, Hub: s.hub, Log: s.log, Refuse: s.refuseFeeds, Unsure: s.shared != nil,
 			})
 			s.feeds = append(s.feeds, f)
+			s.mountHook(spec.Name, source)
 		}
 		if err != nil {
 			return fmt.Errorf("feeds.%s: %w", spec.Name, err)
@@ -38,10 +44,20 @@ func openSource(spec feed.Spec) (feed.Source, error) {
 		return amqp.New(spec)
 	case feed.RedisPubSub, feed.RedisList, feed.RedisStream:
 		return redis.New(spec)
+	case feed.PostgreSQL:
+		return postgres.New(spec)
+	case feed.NATS, feed.JetStream:
+		return nats.New(spec)
+	case feed.MQTT:
+		return mqtt.New(spec)
+	case feed.Kafka:
+		return kafka.New(spec)
 	case feed.Command:
 		return command.New(spec), nil
 	case feed.File:
 		return file.New(spec), nil
+	case feed.Webhook:
+		return webhook.New(spec), nil
 	}
 	return nil, fmt.Errorf("no source is known for %s", spec.Kind())
 }
@@ -56,10 +72,20 @@ func (s *Server) refuseFeeds() error {
 
 // runFeeds runs the feeds until stop is called, which returns when they have ended.
 func (s *Server) runFeeds() (stop func()) {
+	var feeds []func(context.Context)
+	for _, f := range s.feeds {
+		feeds = append(feeds, f.Run)
+	}
+	return run(feeds...)
+}
+
+// run runs functions until stop is called, which ends their context and returns when
+// they have returned.
+func run(fns ...func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for _, f := range s.feeds {
-		running.Go(func() { f.Run(ctx) })
+	for _, fn := range fns {
+		running.Go(func() { fn(ctx) })
 	}
 	return func() {
 		cancel()
@@ -72,11 +98,7 @@ func (s *Server) feedMetrics(p *metrics.Page) {
 	var running, lag, received, published, again, dead, failures []metrics.Sample
 	for _, f := range s.feeds {
 		st, name := f.Stats(), f.Name()
-		up := int64(0)
-		if st.State == feed.Running {
-			up = 1
-		}
-		running = append(running, labelled(up, "feed", name))
+		running = append(running, labelled(boolean(st.State == feed.Running), "feed", name))
 		lag = append(lag, labelled(st.Lag, "feed", name))
 		received = append(received, labelled(st.Received, "feed", name))
 		published = append(published, labelled(st.Published, "feed", name))

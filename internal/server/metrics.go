@@ -26,6 +26,8 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	s.refusalMetrics(&p)
 	s.certMetrics(&p)
 	s.feedMetrics(&p)
+	s.presenceMetrics(&p)
+	s.webhookMetrics(&p)
 	buildMetrics(&p)
 	processMetrics(&p)
 	goMetrics(&p)

@@ -47,6 +47,10 @@ func (s *Server) route(l config.Listener) http.Handler {
 			s.durable.ServeHTTP(w, r)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, hooksPath) {
+			s.serveHook(w, r)
+			return
+		}
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			s.native.ServeHTTP(w, r)
 			return

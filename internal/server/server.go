@@ -29,40 +29,48 @@ import (
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/limit"
+	"github.com/weirstream/weir/internal/presence"
 	"github.com/weirstream/weir/internal/protocol/durable"
 	"github.com/weirstream/weir/internal/protocol/native"
 	"github.com/weirstream/weir/internal/proxy"
 	"github.com/weirstream/weir/internal/sharedlog"
 	"github.com/weirstream/weir/internal/tracing"
+	"github.com/weirstream/weir/internal/webhook"
 	"github.com/weirstream/weir/stream"
 )
 
 // A Server serves one hub on its listeners.
 type Server struct {
-	settings  *config.Settings
-	log       *slog.Logger
-	engine    *stream.Engine
-	store     store
-	disk      *disklog.Log   // store, if it is on disk; else nil
-	shared    *sharedlog.Log // store, if several nodes share it; else nil
-	feeds     []*feed.Feed
-	stopFeeds func() // set by Run
-	hub       *hub.Hub
-	native    *native.Handler
-	durable   *durable.Handler // nil: the protocol is not served
-	page      http.Handler     // nil: no page
-	traffic   traffic
-	visits    accessLog
-	trusted   *proxy.Trusted // proxies that are believed
-	gate      *gate.Gate
-	tickets   *access.Tickets // nil: none are issued
-	revoked   *access.Revoked // nil: there is no access control
-	memory    *limit.Memory
-	certs     *certs.Store // nil: no TLS
-	sockets   *sockets
-	tracer    *tracing.Tracer // nil: no traces
-	reload    func() error    // nil: settings are not read again
-	draining  func()          // is told when Run begins to drain; may be nil
+	settings     *config.Settings
+	log          *slog.Logger
+	engine       *stream.Engine
+	store        store
+	disk         *disklog.Log   // store, if it is on disk; else nil
+	shared       *sharedlog.Log // store, if several nodes share it; else nil
+	feeds        []*feed.Feed
+	hooks        map[string]http.Handler // those of feeds that are webhooks, by name
+	stopFeeds    func()                  // set by Run
+	webhooks     []*webhook.Hook
+	stopWebhooks func() // set by Run
+	stopPresence func() // set by Run
+	hub          *hub.Hub
+	native       *native.Handler
+	durable      *durable.Handler // nil: the protocol is not served
+	page         http.Handler     // nil: no page
+	traffic      traffic
+	visits       accessLog
+	trusted      *proxy.Trusted // proxies that are believed
+	gate         *gate.Gate
+	slots        *limit.Slots       // of streams
+	presence     *presence.Presence // nil: nobody wants to know who reads what
+	tickets      *access.Tickets    // nil: none are issued
+	revoked      *access.Revoked    // nil: there is no access control
+	memory       *limit.Memory
+	certs        *certs.Store // nil: no TLS
+	sockets      *sockets
+	tracer       *tracing.Tracer // nil: no traces
+	reload       func() error    // nil: settings are not read again
+	draining     func()          // is told when Run begins to drain; may be nil
 
 	changing sync.Mutex
 	guard    *guard                            // guarded by changing
@@ -98,7 +106,7 @@ func New(s *config.Settings, log *slog.Logger) (*Server, error) {
 		srv.guard.close()
 		return nil, err
 	}
-	if err := srv.openFeeds(); err != nil {
+	if err := errors.Join(srv.openFeeds(), srv.openWebhooks()); err != nil {
 		srv.guard.close()
 		return nil, errors.Join(err, srv.hub.Close())
 	}
@@ -127,7 +135,9 @@ func (s *Server) openAccess() (err error) {
 		return err
 	}
 	s.memory = memoryLimit(&s.settings.Limits)
+	s.slots = limit.NewSlots("streams", s.settings.Limits.Clients)
 	s.gate = gate.New(gate.Options{
+		Slots: s.slots, Named: s.knowsReaders(),
 		Rules:   gate.Rules{Verifier: s.guard.verifier, Limits: limits(&s.settings.Limits)},
 		Tickets: s.tickets, Revoked: s.revoked, Open: s.engine.Len, Memory: s.memory, Clients: s.settings.Limits.Clients,
 		Entered: s.visits.entered,
@@ -156,6 +166,7 @@ func (s *Server) openHub(streams stream.Options) (err error) {
 	if s.hub, err = hub.New(o); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
+	s.openPresence()
 	return nil
 }
 
@@ -164,13 +175,14 @@ func (s *Server) openProtocols() {
 	s.native = native.New(s.hub, native.Options{
 		Gate:     s.gate,
 		MaxBytes: int(set.Hub.MaxMessage),
+		Presence: s.presence,
 		// What is adopted is not logged, not traced, and not looked at one by one.
 		Adopt:       !set.Log.Access && !set.Access.On() && set.Limits.PublishPerIP == 0 && s.tracer == nil,
 		Idle:        set.HTTP.IdleTimeout,
 		BodyTimeout: set.HTTP.BodyTimeout,
 		Served:      s.traffic.served,
 	})
-	if set.Durable.Prefix != "" && s.shared == nil { // two nodes could take the same append of a producer
+	if set.Durable.Prefix != "" {
 		s.durable = durable.New(s.hub, durable.Options{
 			Gate: s.gate, ProxyBuffering: set.HTTP.Buffering, Prefix: set.Durable.Prefix, Reserved: native.Reserved, MaxBytes: int(set.Hub.MaxMessage),
 			Wait: set.Durable.Wait, Heartbeat: set.Stream.Heartbeat, BodyTimeout: set.HTTP.BodyTimeout, Log: s.log,
@@ -185,6 +197,7 @@ var warnBefore = 30 * time.Second
 // opened is told of every stream, on the goroutine of its handler.
 func (s *Server) opened(c *stream.Conn, r *http.Request) {
 	if l := gate.TakeLease(r); l != nil {
+		s.arrive(c, l)
 		c.SetGuest(l)
 		if !l.Expires.IsZero() {
 			s.endAt(c, l.Expires)
@@ -326,6 +339,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.page != nil && s.shared == nil { // the figures are those of one server
 		s.background.Go(func() { s.publishStats(ctx) })
 	}
+	s.stopPresence = s.runPresence()
+	s.stopWebhooks = s.runWebhooks()
 	s.stopFeeds = s.runFeeds()
 	failed := make(chan error, len(s.listeners))
 	for _, b := range s.listeners {

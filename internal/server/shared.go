@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/redislog"
 	"github.com/weirstream/weir/internal/sharedlog"
 	"github.com/weirstream/weir/stream"
@@ -18,7 +20,7 @@ func (s *Server) openShared() error {
 	n := &s.settings.Nodes
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	engine, err := redislog.Connect(ctx, redislog.Options{URL: n.Log, Name: n.Name, Wait: n.Wait, Logger: s.log})
+	engine, err := s.connectShared(ctx)
 	if err != nil {
 		return fmt.Errorf("nodes.log: %w", err)
 	}
@@ -31,6 +33,34 @@ func (s *Server) openShared() error {
 	}
 	s.store = s.shared
 	return nil
+}
+
+// connectShared connects to what keeps the log of several nodes. The scheme of its URL
+// says what that is.
+func (s *Server) connectShared(ctx context.Context) (sharedlog.Engine, error) {
+	n := &s.settings.Nodes
+	scheme, _, _ := strings.Cut(n.Log, "://")
+	switch scheme {
+	case "redis", "rediss", "redis+sentinel", "rediss+sentinel":
+		return redislog.Connect(ctx, redislog.Options{URL: n.Log, Name: n.Name, Wait: n.Wait, Logger: s.log})
+	case "nats", "tls", "nats+tls":
+		return s.connectNATS(ctx)
+	}
+	return nil, fmt.Errorf("URL has scheme %q, want redis, rediss, redis+sentinel, rediss+sentinel, nats, tls or nats+tls", scheme)
+}
+
+// connectNATS connects to a server that bounds how large a message may be.
+func (s *Server) connectNATS(ctx context.Context) (sharedlog.Engine, error) {
+	n := &s.settings.Nodes
+	e, err := natslog.Connect(ctx, natslog.Options{URL: n.Log, Name: n.Name, Wait: n.Wait, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	if limit := e.MaxMessage(); s.settings.Hub.MaxMessage > limit {
+		s.log.Warn("hub.max-message is more than NATS takes: raise max_payload there by as much", "hub.max-message", s.settings.Hub.MaxMessage, "now", limit)
+		s.settings.Hub.MaxMessage = limit
+	}
+	return e, nil
 }
 
 // statusEvent tells readers whether messages can be published. They need do nothing:

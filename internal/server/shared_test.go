@@ -138,8 +138,11 @@ func TestNodesShareOneLog(t *testing.T) {
 		return resp.StatusCode/100 == 2
 	})
 	want("two")
-	if resp, _ := a.do(t, "GET", "/v1/streams/x", ""); resp.StatusCode != 404 {
-		t.Errorf("Durable Streams: %s, want that they are not served", resp.Status)
+	if resp, body := a.do(t, "PUT", "/v1/streams/x", "one", "Content-Type: text/plain"); resp.StatusCode != 201 {
+		t.Errorf("a durable stream: %s %s", resp.Status, body)
+	}
+	if resp, body := b.do(t, "GET", "/v1/streams/x", ""); resp.StatusCode != 200 || body != "one" {
+		t.Errorf("the durable stream on the other node: %s %q", resp.Status, body)
 	}
 }
 

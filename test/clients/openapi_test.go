@@ -180,7 +180,11 @@ func withKeys(t *testing.T) []string {
 // newInterview starts a server, with access control if key is not empty.
 func newInterview(t *testing.T, key string) *interview {
 	t.Helper()
-	args := []string{"--hub.max-message", "2KiB", "--history.max-messages", "20", "--durable-streams-wait", "100ms"}
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(file, []byte("feeds: {shop: {webhook: open, topic: hooks}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--config", file, "--hub.max-message", "2KiB", "--history.max-messages", "20", "--durable-streams-wait", "100ms"}
 	if key != "" {
 		args = append(args, withKeys(t)...)
 	}

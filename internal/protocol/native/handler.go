@@ -10,6 +10,8 @@
 //	POST   /v1/tickets             a ticket for one request of a page
 //	GET    /v1/connections?user=…  the streams that are open
 //	DELETE /v1/connections?user=…  end them
+//	GET    /v1/presence/{topic...} who reads a topic
+//	GET    /v1/presence?topic=…    how many read each of several
 //
 // [New] makes the handler. Errors are problem documents (RFC 9457) with a stable
 // code. It may serve any number of requests at once.
@@ -31,6 +33,7 @@ import (
 	"github.com/weirstream/weir/internal/gate"
 	"github.com/weirstream/weir/internal/intake"
 	"github.com/weirstream/weir/internal/phase"
+	"github.com/weirstream/weir/internal/presence"
 	"github.com/weirstream/weir/internal/problem"
 )
 
@@ -39,8 +42,9 @@ const Reserved = gate.Reserved
 
 // Options configure the handler.
 type Options struct {
-	Gate     *gate.Gate // lets requests in; nil: all
-	MaxBytes int        // of one message's data, as in hub.Options; 0: 1 MiB
+	Gate     *gate.Gate         // lets requests in; nil: all
+	MaxBytes int                // of one message's data, as in hub.Options; 0: 1 MiB
+	Presence *presence.Presence // nil: nobody knows who reads what
 	// Adopt takes connections over from publishers that send one message after the
 	// other. The server must use [ConnContext], and Drain must be called before it
 	// stops.
@@ -105,6 +109,8 @@ const (
 
 	ticketsPath     = "/v1/tickets"
 	connectionsPath = "/v1/connections"
+	presencePath    = "/v1/presence"
+	roomPath        = "/v1/presence/"
 )
 
 // methods are those of the resource at path, without OPTIONS.
@@ -116,6 +122,8 @@ func methods(path string) []string {
 		return ticketsMethods
 	case path == connectionsPath:
 		return connectionsMethods
+	case isPresence(path):
+		return presenceMethods
 	}
 	return eventsMethods
 }
@@ -126,7 +134,12 @@ var (
 
 	ticketsMethods     = []string{http.MethodPost}
 	connectionsMethods = []string{http.MethodGet, http.MethodDelete}
+	presenceMethods    = []string{http.MethodGet}
 )
+
+func isPresence(path string) bool {
+	return path == presencePath || strings.HasPrefix(path, roomPath)
+}
 
 // exposedHeaders are those of answers that pages of other origins may read.
 const exposedHeaders = "Idempotency-Replayed, Location, Retry-After, Weir-Last-Event-Id, Weir-Messages, Weir-Bytes, Weir-Oldest-Id, Weir-Newest-Id"
@@ -163,6 +176,8 @@ func (h *Handler) route(w http.ResponseWriter, r *http.Request, v *gate.Visitor)
 		return h.tickets(w, r, v)
 	case r.URL.Path == connectionsPath:
 		return h.connections(w, r, v)
+	case isPresence(r.URL.Path):
+		return h.presence(w, r, v)
 	}
 	return problem.Document{Status: http.StatusNotFound, Code: "not_found", Detail: "no such resource: " + problem.Quote(r.URL.Path)}
 }

@@ -17,8 +17,13 @@ import (
 	"github.com/weirstream/weir/internal/problem"
 )
 
-// batchLines is how many lines that have arrived together are published at once.
-const batchLines = 256
+// batchLines is how many lines that have arrived together are published at once, and
+// batchBytes how many bytes of data, unless a single one has more: a log may bound what
+// is stored together.
+const (
+	batchLines = 256
+	batchBytes = 256 << 10
+)
 
 var linesParams = []string{keyParam}
 
@@ -35,6 +40,7 @@ type lineReader struct {
 	lastID     string
 	began      time.Time     // when the first part of the line that is being read came; zero: none has
 	batch      []hub.Message // checked, not yet published
+	bytes      int           // of data in batch
 	first      int           // number of the first line of batch
 }
 
@@ -121,7 +127,7 @@ func (lr *lineReader) all(ctx context.Context) error {
 	for {
 		line, err := lr.next()
 		if err == nil && len(line) > 0 {
-			err = lr.add(line)
+			err = lr.add(ctx, line)
 		}
 		if err != nil || len(lr.batch) == batchLines || !lr.moreBuffered() {
 			if failed := lr.flush(ctx); failed != nil {
@@ -186,8 +192,9 @@ func (lr *lineReader) long(line []byte) ([]byte, error) {
 	}
 }
 
-// add checks a line and puts it into the batch.
-func (lr *lineReader) add(line []byte) error {
+// add checks a line and puts it into the batch, or into a new one if the batch has no
+// room for it.
+func (lr *lineReader) add(ctx context.Context, line []byte) error {
 	m, err := parseLine(line)
 	if err != nil {
 		return err
@@ -204,10 +211,15 @@ func (lr *lineReader) add(line []byte) error {
 	if err := lr.h.hub.Check(m); err != nil {
 		return err
 	}
+	if lr.bytes+len(m.Data) > batchBytes {
+		if err := lr.flush(ctx); err != nil {
+			return err
+		}
+	}
 	if len(lr.batch) == 0 {
 		lr.first = lr.number
 	}
-	lr.batch = append(lr.batch, m)
+	lr.batch, lr.bytes = append(lr.batch, m), lr.bytes+len(m.Data)
 	return nil
 }
 
@@ -232,6 +244,6 @@ func (lr *lineReader) flush(ctx context.Context) error {
 	}
 	lr.published += len(receipts)
 	lr.lastID = receipts[len(receipts)-1].ID
-	lr.batch = lr.batch[:0]
+	lr.batch, lr.bytes = lr.batch[:0], 0
 	return nil
 }

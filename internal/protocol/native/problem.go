@@ -55,7 +55,7 @@ func asProblem(err error) problem.Document {
 
 // sentinels begin the error texts of the packages below. The code of a problem
 // says the same.
-var sentinels = []error{hub.ErrTooLarge, hub.ErrTopic, hub.ErrPattern, hub.ErrID, hub.ErrType, hub.ErrFull, hub.ErrFailed, hub.ErrUnavailable, eventlog.ErrID, sse.ErrField}
+var sentinels = []error{hub.ErrTooLarge, eventlog.ErrTooLarge, hub.ErrTopic, hub.ErrPattern, hub.ErrID, hub.ErrType, hub.ErrFull, hub.ErrFailed, hub.ErrUnavailable, eventlog.ErrID, sse.ErrField}
 
 // withoutPackages returns the text of err without the sentinels it begins with.
 func withoutPackages(err error) string {

@@ -52,7 +52,7 @@ func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request, v *gate.Visi
 	if r.Method == http.MethodHead {
 		return h.describe(w, sub)
 	}
-	lease, err := v.Open(sub.From != hub.FromNow())
+	lease, err := v.Open(sub.From != hub.FromNow(), topics...)
 	if err != nil {
 		return h.full(w, r, err)
 	}
