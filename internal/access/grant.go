@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -80,6 +81,9 @@ func (g Grant) Check() error {
 	}
 	if err := checkPatterns("subscribe", g.Subscribe); err != nil {
 		return err
+	}
+	if g.Info != "" && !json.Valid([]byte(g.Info)) {
+		return fmt.Errorf("info %.40q is not JSON, such as {\"name\":\"Ada\"}", g.Info)
 	}
 	if len(g.Info) > MaxInfo {
 		return fmt.Errorf("info has %d bytes of JSON, limit %d", len(g.Info), MaxInfo)

@@ -6,8 +6,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/weirstream/weir/internal/backoff"
 )
 
 // A problem is a refusal by the server, RFC 9457.
@@ -57,17 +58,6 @@ func readProblem(resp *http.Response) *problem {
 		p.Detail = fmt.Sprintf("%s answers %s; is it a weir server?", resp.Request.URL.Redacted(), resp.Status)
 	}
 	p.Status = resp.StatusCode
-	p.retryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	p.retryAfter = backoff.RetryAfter(resp.Header.Get("Retry-After"))
 	return p
-}
-
-// retryAfter reads seconds or a date; anything else counts as nothing.
-func retryAfter(text string) time.Duration {
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(0, time.Until(at))
-	}
-	return 0
 }

@@ -63,6 +63,7 @@ func (m *tokenMaker) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&m.grant.Subscribe, "subscribe", nil, "topic or `PATTERN` it may read; may be repeated")
 	f.IntVar(&m.grant.Limits.Streams, "streams", 0, "most streams open at once; 0 leaves it to the server")
 	f.IntVar(&m.grant.Limits.Rate, "rate", 0, "most messages published per second; 0 leaves it to the server")
+	f.StringVar(&m.grant.Info, "info", "", "`JSON` that others may know of the user, for presence")
 	f.DurationVar(&m.life, "expires", time.Hour, "`TIME` for which it holds, such as 15m")
 	f.StringVar(&m.stamp.Issuer, "issuer", "", "issuer (iss)")
 	f.StringArrayVar(&m.stamp.Audience, "audience", nil, "audience (aud); may be repeated")
@@ -191,6 +192,7 @@ func printGrant(w io.Writer, g access.Grant) error {
 		{"subscribe", g.Subscribe},
 		{"streams", []string{limitText(g.Limits.Streams)}},
 		{"rate", []string{limitText(g.Limits.Rate)}},
+		{"info", []string{g.Info}},
 	} {
 		name := row.name
 		for _, v := range row.values {
@@ -214,12 +216,13 @@ func printGrantJSON(w io.Writer, g access.Grant) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(struct {
-		User      string    `json:"user"`
-		ID        string    `json:"id"`
-		Expires   time.Time `json:"expires"`
-		Publish   []string  `json:"publish"`
-		Subscribe []string  `json:"subscribe"`
-		Streams   int       `json:"streams,omitempty"`
-		Rate      int       `json:"rate,omitempty"`
-	}{g.User, g.ID, g.Expires.UTC(), append([]string{}, g.Publish...), append([]string{}, g.Subscribe...), g.Limits.Streams, g.Limits.Rate})
+		User      string          `json:"user"`
+		ID        string          `json:"id"`
+		Expires   time.Time       `json:"expires"`
+		Publish   []string        `json:"publish"`
+		Subscribe []string        `json:"subscribe"`
+		Streams   int             `json:"streams,omitempty"`
+		Rate      int             `json:"rate,omitempty"`
+		Info      json.RawMessage `json:"info,omitempty"`
+	}{g.User, g.ID, g.Expires.UTC(), append([]string{}, g.Publish...), append([]string{}, g.Subscribe...), g.Limits.Streams, g.Limits.Rate, json.RawMessage(g.Info)})
 }

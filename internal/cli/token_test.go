@@ -31,7 +31,7 @@ const tokenSecret = "0123456789abcdef0123456789abcdef"
 func TestTokenCheckPrintsWhatMakeGranted(t *testing.T) {
 	secret := writeFile(t, "secret", tokenSecret+"\n")
 	made := weir("token", "make", "--secret-file", secret, "--sub", "alice", "--id", "7", "--publish", "a/**", "--publish", "b,c", "--subscribe", "**",
-		"--streams", "3", "--rate", "50", "--expires", "90m", "--issuer", "me", "--audience", "weir", "--key-id", "k")
+		"--streams", "3", "--rate", "50", "--info", `{"name":"Alice"}`, "--expires", "90m", "--issuer", "me", "--audience", "weir", "--key-id", "k")
 	if made.code != 0 || !regexp.MustCompile(`^ey[\w-]+\.ey[\w-]+\.[\w-]+\n$`).MatchString(made.out) {
 		t.Fatalf("token make gives %+v", made)
 	}
@@ -45,6 +45,7 @@ publish +a/\*\*
 subscribe +\*\*
 streams +3
 rate +50
+info +\{"name":"Alice"\}
 $`)
 	if checked.code != 0 || !want.MatchString(checked.out) {
 		t.Errorf("token check gives %+v", checked)
@@ -60,7 +61,7 @@ $`)
 		t.Errorf("it expires in %v, %v", left, err)
 	}
 	delete(got, "expires")
-	if all := (map[string]any{"user": "alice", "id": "7", "publish": []any{"a/**", "b,c"}, "subscribe": []any{"**"}, "streams": 3.0, "rate": 50.0}); !reflect.DeepEqual(got, all) {
+	if all := (map[string]any{"user": "alice", "id": "7", "publish": []any{"a/**", "b,c"}, "subscribe": []any{"**"}, "streams": 3.0, "rate": 50.0, "info": map[string]any{"name": "Alice"}}); !reflect.DeepEqual(got, all) {
 		t.Errorf("token check --json gives %v, want %v", got, all)
 	}
 }
@@ -121,6 +122,7 @@ func TestTokenMakeSaysWhatIsMissing(t *testing.T) {
 		{[]string{"make", "--secret-file", secret, "--publish", "a/**/b"}, 2, `publish: pattern "a/**/b"`},
 		{[]string{"make", "--secret-file", secret, "--publish", "a", "--expires", "0s"}, 2, "--expires is 0s: want 1s to 87600h0m0s"},
 		{[]string{"make", "--secret-file", secret, "--publish", "a", "--rate", "-1"}, 2, "-1 messages per second"},
+		{[]string{"make", "--secret-file", secret, "--publish", "a", "--info", "Ada"}, 2, `info "Ada" is not JSON`},
 		{[]string{"make", "x"}, 2, "wrong number of arguments (1)"},
 		{[]string{"check"}, 2, "wrong number of arguments (0)"},
 		{[]string{"check", "x"}, 2, "give the key of the token with --secret-file or --public-key-file"},
