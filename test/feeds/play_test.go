@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir/internal/feed/feedtest"
 )
@@ -52,6 +53,7 @@ func (p *play) run(lines string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", p.text.Replace(lines))
 	cmd.Dir, cmd.Env = p.dir, append(os.Environ(), p.env...)
+	cmd.WaitDelay = time.Second // a child may hold the pipes
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.t.Fatalf("%s\n%v\n%s", cmd.Args[3], err, out)
 	}

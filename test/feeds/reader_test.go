@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir/internal/feed/feedtest"
 )
@@ -20,14 +21,15 @@ type promise struct {
 	like             string
 }
 
-// follow reads a stream while send runs, and on until what is promised has arrived. It
-// fails the test if something else arrives.
+// follow opens a stream, runs send, and reads until what is promised has arrived. It fails
+// the test if something else arrives.
 func follow(t *testing.T, url string, send func(), want promise) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*feedtest.Patience)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	lines := open(ctx, t, url)
 	send()
+	defer time.AfterFunc(feedtest.Patience, cancel).Stop()
 	topics, like := make(map[string]bool), regexp.MustCompile("^"+want.like+"$")
 	for n := 0; n < want.messages; n++ {
 		m, err := next(lines)

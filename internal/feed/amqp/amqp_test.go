@@ -3,7 +3,6 @@ package amqp_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -255,16 +254,4 @@ func TestWrongPasswordIsNotShown(t *testing.T) {
 	if s := r.Stats(); strings.Contains(s.Error, "hush") || !strings.Contains(s.Error, "username or password") {
 		t.Errorf("error is %q", s.Error)
 	}
-}
-
-// TestDocumentedCommand publishes as docs/feeds.md shows.
-func TestDocumentedCommand(t *testing.T) {
-	p, bed := produce(t), feedtest.New(t)
-	queue := p.queue()
-	start(t, bed, nil)
-	cmd := exec.Command(feedtest.Need(t, "amqp-publish"), "--url", "amqp://guest:guest@"+rabbit.Addr(), "--routing-key", queue, "--persistent", "--body", `{"id":7}`)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	bed.AwaitData("in", []string{`{"id":7}`})
 }

@@ -135,17 +135,12 @@ func (p *Process) AwaitListening(t *testing.T, port int) {
 		if err := p.Alive(); err != nil {
 			t.Fatal(err)
 		}
-		return Dial(port)
+		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err
 	})
-}
-
-// Dial is an error unless somebody listens on a port of 127.0.0.1.
-func Dial(port int) error {
-	conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
-	if err == nil {
-		conn.Close()
-	}
-	return err
 }
 
 // Need returns the path of a program, and fails the test if it is missing.

@@ -1,7 +1,6 @@
 package feedtest
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -9,7 +8,8 @@ import (
 	"time"
 )
 
-// A Relay passes connections on to a server, and can cut them.
+// A Relay passes connections on to a server. It can cut them, make the way longer, or
+// lose what is on its way.
 type Relay struct {
 	ln net.Listener
 	to string
@@ -18,12 +18,20 @@ type Relay struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu: both ends of what is open; nil when closed
 	apart bool              // guarded by mu: nothing gets through
+	mute  [2]bool           // guarded by mu: what clients say, and what the server says, is lost
 
 	delay atomic.Int64 // of what is passed on, in nanoseconds
+	lost  atomic.Int64 // connections that have lost something
 }
 
+// Directions of what a relay passes on.
+const (
+	asking = iota
+	answering
+)
+
 // NewRelay makes a relay to an address, for as long as the test takes.
-func NewRelay(t *testing.T, to string) *Relay {
+func NewRelay(t testing.TB, to string) *Relay {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,6 +80,33 @@ func (r *Relay) Part() (heal func()) {
 	return func() { set(false) }
 }
 
+// Unplug loses all that is said until heal is called, as when somebody pulls the cable:
+// what is open stays open and is silent, and so is what is new. heal cuts what is open,
+// because no network loses bytes in the middle.
+func (r *Relay) Unplug() (heal func()) { return r.lose(asking, answering) }
+
+// LoseAnswers is like Unplug, but loses only what the server says.
+func (r *Relay) LoseAnswers() (heal func()) { return r.lose(answering) }
+
+// Lost is how many times there was something to pass on to one side of a connection, and
+// it was lost.
+func (r *Relay) Lost() int64 { return r.lost.Load() }
+
+func (r *Relay) lose(directions ...int) (heal func()) {
+	set := func(mute bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, d := range directions {
+			r.mute[d] = mute
+		}
+	}
+	set(true)
+	return func() { set(false); r.Cut() }
+}
+
+// Slow makes the way longer: all that is passed on from now on arrives so much later.
+func (r *Relay) Slow(d time.Duration) { r.delay.Store(int64(d)) }
+
 func (r *Relay) accept() {
 	for {
 		near, err := r.ln.Accept()
@@ -89,35 +124,69 @@ func (r *Relay) accept() {
 			far.Close()
 		} else {
 			r.conns[near], r.conns[far] = true, true
-			r.wg.Go(func() { r.pass(near, far) })
-			r.wg.Go(func() { r.pass(far, near) })
+			r.pass(far, near, asking)
+			r.pass(near, far, answering)
 		}
 		r.mu.Unlock()
 	}
 }
 
-// Slow has all that is passed on from now on wait for a while, piece by piece.
-func (r *Relay) Slow(d time.Duration) { r.delay.Store(int64(d)) }
+// A piece is what was read at once, and when it is to arrive.
+type piece struct {
+	data []byte
+	due  time.Time
+}
 
-func (r *Relay) pass(to, from net.Conn) {
-	_, _ = io.Copy(slowly{to, r}, from) // until one of them is closed
+// pass begins to pass on what is read from one side.
+func (r *Relay) pass(to, from net.Conn, direction int) {
+	way := make(chan piece, 1024) // 32 MiB at most; what is more waits
+	r.wg.Go(func() {
+		defer close(way)
+		r.read(from, way, direction)
+	})
+	r.wg.Go(func() {
+		for p := range way {
+			time.Sleep(time.Until(p.due))
+			if _, err := to.Write(p.data); err != nil {
+				break
+			}
+		}
+		r.forget(to, from)
+		for range way { // the reader ends soon
+		}
+	})
+}
+
+// read puts on the way what is read and not lost, until the connection is closed.
+func (r *Relay) read(from net.Conn, way chan<- piece, direction int) {
+	buf, whole := make([]byte, 32<<10), true
+	for {
+		n, err := from.Read(buf)
+		if n > 0 && whole && r.isMute(direction) {
+			whole = false // and what comes later is not for anybody
+			r.lost.Add(1)
+		}
+		if n > 0 && whole {
+			way <- piece{append([]byte(nil), buf[:n]...), time.Now().Add(time.Duration(r.delay.Load()))}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (r *Relay) isMute(direction int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mute[direction]
+}
+
+// forget closes both sides of a connection.
+func (r *Relay) forget(to, from net.Conn) {
 	to.Close()
 	from.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, to)
 	delete(r.conns, from)
-}
-
-// slowly writes after the delay of a relay.
-type slowly struct {
-	io.Writer
-	r *Relay
-}
-
-func (w slowly) Write(p []byte) (int, error) {
-	if d := time.Duration(w.r.delay.Load()); d > 0 {
-		time.Sleep(d)
-	}
-	return w.Writer.Write(p)
 }
