@@ -4,8 +4,8 @@
 // or a one-time ticket, or by asking an application; [Grant.MayPublish] and
 // [Grant.MaySubscribe] then answer for each topic. [Key] and [Remote] hold what
 // signatures are checked with, [Tickets] what was issued and not redeemed, [Revoked]
-// what was taken back. [Forward] asks the application. Every refusal is an [*Error]
-// with a stable code.
+// what was taken back; both may be kept in a [Store] that several servers have in common.
+// [Forward] asks the application. Every refusal is an [*Error] with a stable code.
 //
 // No text of an error holds a token, a key or a ticket, since errors go to clients and
 // into logs. At most it quotes a claim of a token whose signature is right, or the
@@ -42,6 +42,7 @@ const (
 	AuthUnavailable Code = "auth_unavailable" // 503: the application that decides gave no answer that counts
 	TooManyTickets  Code = "too_many_tickets" // 503: try again in a few seconds
 	TooManyRevoked  Code = "too_many_revoked" // 503: nothing was revoked, for want of room
+	LogUnavailable  Code = "log_unavailable"  // 503: the [Store] does not answer
 )
 
 // An Error is a refusal. Its detail is fit for the client.
@@ -55,8 +56,8 @@ type Error struct {
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }
 
-// Unwrap returns what is behind a refusal with the code auth_unavailable, or nil. It
-// is for the operator's log and not for the client.
+// Unwrap returns what is behind a refusal with the code auth_unavailable or
+// log_unavailable, or nil. It is for the operator's log and not for the client.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Status returns the HTTP status that belongs to the code.
@@ -66,7 +67,7 @@ func (e *Error) Status() int {
 		return http.StatusBadRequest
 	case CrossOrigin, Forbidden:
 		return http.StatusForbidden
-	case KeysUnavailable, AuthUnavailable, TooManyTickets, TooManyRevoked:
+	case KeysUnavailable, AuthUnavailable, TooManyTickets, TooManyRevoked, LogUnavailable:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusUnauthorized

@@ -275,7 +275,7 @@ func TestSecondECDSASignatureIsTheSameToken(t *testing.T) {
 	if err != nil || twin == token || a.Token() != b.Token() || a.Token() == "" {
 		t.Fatalf("the tokens are %q and %q, %v, want the same", a.Token(), b.Token(), err)
 	}
-	if err := revoked.Revoke(a.Token(), a.Expires); err != nil {
+	if err := revoked.Revoke(t.Context(), a.Token(), a.Expires); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := v.FromRequest(bearer(twin)); code(err) != access.RevokedToken {

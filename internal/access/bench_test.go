@@ -43,3 +43,37 @@ func BenchmarkFromRequest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTicket is what a page costs that opens a stream with a ticket, without other
+// servers.
+func BenchmarkTicket(b *testing.B) {
+	tickets := access.NewTickets(0)
+	g := access.Grant{User: "alice", Subscribe: []string{"rooms/*"}, Expires: time.Now().Add(time.Hour)}
+	b.ReportAllocs()
+	for b.Loop() {
+		text, err := tickets.Issue(b.Context(), g)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := tickets.Redeem(b.Context(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRevokedCheck is what each request costs while others are revoked.
+func BenchmarkRevokedCheck(b *testing.B) {
+	revoked := access.NewRevoked(0)
+	for i := range 10_000 {
+		if err := revoked.RevokeUser(b.Context(), fmt.Sprint("user", i), time.Now(), time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	g := access.Grant{User: "alice", ID: "7f3a"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := revoked.Check(g); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -157,7 +157,7 @@ func TestForwardDecidesAboutTheRest(t *testing.T) {
 			t.Errorf("%s: the application decided %d times", c.name, asked)
 		}
 	}
-	ticket, err := tickets.Issue(access.Grant{User: "ticket"})
+	ticket, err := tickets.Issue(t.Context(), access.Grant{User: "ticket"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (v *Verifier) withoutHeader(r *http.Request, ticket string) (Grant, error) 
 	case ticket != "" && v.opts.Tickets == nil:
 		return Grant{}, refuse(BadTicket, "this server has no tickets")
 	case ticket != "":
-		return v.opts.Tickets.Redeem(ticket)
+		return v.opts.Tickets.Redeem(r.Context(), ticket)
 	case v.opts.Forward != nil:
 		return v.forward(r)
 	case v.opts.Anonymous != nil:

@@ -33,7 +33,7 @@ func TestRequestIsReadInOrder(t *testing.T) {
 	token := func(user string) string {
 		return sign(t, jwt.SigningMethodHS256, secret, "", claims(jwt.MapClaims{"sub": user}))
 	}
-	ticket, err := tickets.Issue(access.Grant{User: "ticket"})
+	ticket, err := tickets.Issue(t.Context(), access.Grant{User: "ticket"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestCookieCountsForTheSameOriginOnly(t *testing.T) {
 
 func TestCookieThatDoesNotCountIsAsIfAbsent(t *testing.T) {
 	tickets := access.NewTickets(0)
-	ticket, _ := tickets.Issue(access.Grant{User: "ticket"})
+	ticket, _ := tickets.Issue(t.Context(), access.Grant{User: "ticket"})
 	v := verifier(t, access.Options{Cookie: "weir", Tickets: tickets, Anonymous: &access.Grant{User: "anybody"}})
 	foreign := []string{"Cookie", "weir=" + good(t), "Sec-Fetch-Site", "cross-site"}
 	for target, want := range map[string]string{"/?ticket=" + ticket: "ticket", "/": "anybody"} {

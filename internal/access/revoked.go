@@ -1,8 +1,10 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,22 +16,35 @@ const (
 )
 
 // Revoked holds tokens and users that do not count any more, so that who was sent
-// away cannot come back with the same token. It is in memory: after a restart tokens
-// that have not expired count again.
+// away cannot come back with the same token. It is in memory, so after a restart tokens
+// that have not expired count again, unless it has a store: see [Revoked.Share].
 //
 // It is bounded. When it is full, further calls fail; entries make room when they end.
 type Revoked struct {
-	most int
+	most  int
+	store Store // nil: only this server knows
+	count atomic.Int64
+	news  chan struct{} // capacity 1
 
-	mu     sync.RWMutex
-	tokens map[string]time.Time // by Grant.Token: until when
-	users  map[string]userEntry
-	ends   time.Time // no entry ends before; while there is none: anything
+	mu      sync.RWMutex
+	entries map[subject]revocation // guarded by mu
+	ends    time.Time              // guarded by mu: no entry ends before; while there is none: anything
+	own     map[subject]int        // guarded by mu: how often this server is just storing it
 }
 
-type userEntry struct {
-	since time.Time // tokens issued by then are refused
-	until time.Time
+// A subject is what can be revoked: a token, by Grant.Token, or a user.
+type subject struct{ kind, name string }
+
+// Kinds of subjects.
+const (
+	tokenKind = "token"
+	userKind  = "user"
+)
+
+// A revocation says what is refused, and until when.
+type revocation struct {
+	Since time.Time `json:"since,omitzero"` // of a user: tokens issued by then are refused
+	Until time.Time `json:"until"`
 }
 
 // NewRevoked returns an empty set for at most that many tokens and users together,
@@ -38,32 +53,18 @@ func NewRevoked(most int) *Revoked {
 	if most == 0 {
 		most = MaxRevoked
 	}
-	return &Revoked{most: most, tokens: make(map[string]time.Time), users: make(map[string]userEntry)}
+	return &Revoked{most: most, news: make(chan struct{}, 1), entries: make(map[subject]revocation), own: make(map[subject]int)}
 }
 
 // Revoke has grants refused whose [Grant.Token] is token, which is the jti of a JSON
 // Web Token that has one. The time until is when the grant expires by itself; zero
 // is after [RevokedFor]. If the token is there already, the later time holds.
 //
-// The error is an [*Error] with the code too_many_revoked if the set is full. It is
-// another one if the token is "" or longer than [MaxName].
-func (r *Revoked) Revoke(token string, until time.Time) error {
-	if err := checkRevoked("token", token); err != nil {
-		return err
-	}
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old, has := r.tokens[token]
-	until = later(old, orDefault(until, now))
-	if !now.Before(until) {
-		return nil // it has expired
-	}
-	if err := r.makeRoom(has, until, now); err != nil {
-		return err
-	}
-	r.tokens[token] = until
-	return nil
+// The error is an [*Error] with the code too_many_revoked if the set is full, or
+// log_unavailable if it could not be stored. It is another one if the token is "" or
+// longer than [MaxName].
+func (r *Revoked) Revoke(ctx context.Context, token string, until time.Time) error {
+	return r.revoke(ctx, subject{tokenKind, token}, revocation{Until: until})
 }
 
 // RevokeUser has the tokens of a user refused that were issued (iat) at since or
@@ -73,37 +74,52 @@ func (r *Revoked) Revoke(token string, until time.Time) error {
 // [RevokedFor]. If the user is there already, the later of both times hold.
 //
 // The errors are those of [Revoked.Revoke].
-func (r *Revoked) RevokeUser(user string, since, until time.Time) error {
-	if err := checkRevoked("user", user); err != nil {
+func (r *Revoked) RevokeUser(ctx context.Context, user string, since, until time.Time) error {
+	return r.revoke(ctx, subject{userKind, user}, revocation{since, until})
+}
+
+func (r *Revoked) revoke(ctx context.Context, s subject, e revocation) error {
+	if s.name == "" {
+		return errors.New("to revoke: no " + s.kind + " is given")
+	}
+	if err := checkName(s.kind, s.name); err != nil {
 		return err
 	}
 	now := time.Now()
+	if e.Until.IsZero() {
+		e.Until = now.Add(RevokedFor)
+	}
+	if !now.Before(e.Until) {
+		return nil // it has expired
+	}
+	if r.store != nil {
+		return r.publish(ctx, s, e)
+	}
+	return r.add(s, e, now)
+}
+
+// add adds an entry, or makes one that is there longer.
+func (r *Revoked) add(s subject, e revocation, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old, has := r.users[user]
-	e := userEntry{since: later(old.since, since), until: later(old.until, orDefault(until, now))}
-	if !now.Before(e.until) {
-		return nil
+	old, has := r.entries[s]
+	if len(r.entries) >= r.most && !has {
+		r.sweep(now)
 	}
-	if err := r.makeRoom(has, e.until, now); err != nil {
-		return err
+	if n := len(r.entries); n >= r.most && !has {
+		return r.full(n)
 	}
-	r.users[user] = e
+	r.set(s, old.merge(e))
 	return nil
 }
 
-func checkRevoked(what, name string) error {
-	if name == "" {
-		return errors.New("to revoke: no " + what + " is given")
-	}
-	return checkName(what, name)
+func (r *Revoked) full(n int) error {
+	return refuse(TooManyRevoked, "%d tokens and users are revoked, limit %d", n, r.most)
 }
 
-func orDefault(until, now time.Time) time.Time {
-	if until.IsZero() {
-		return now.Add(RevokedFor)
-	}
-	return until
+// merge returns what refuses all that either of them does.
+func (e revocation) merge(other revocation) revocation {
+	return revocation{Since: later(e.Since, other.Since), Until: later(e.Until, other.Until)}
 }
 
 func later(a, b time.Time) time.Time {
@@ -113,18 +129,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// makeRoom prepares for an entry that ends at until.
-func (r *Revoked) makeRoom(has bool, until, now time.Time) error {
-	if r.len() >= r.most && !has {
-		r.sweep(now)
+// set puts an entry into force. mu is held.
+func (r *Revoked) set(s subject, e revocation) {
+	if len(r.entries) == 0 || e.Until.Before(r.ends) {
+		r.ends = e.Until
 	}
-	if n := r.len(); n >= r.most && !has {
-		return refuse(TooManyRevoked, "%d tokens and users are revoked, limit %d", n, r.most)
-	}
-	if r.len() == 0 || until.Before(r.ends) {
-		r.ends = until
-	}
-	return nil
+	r.entries[s] = e
+	r.count.Add(1)
 }
 
 // Check returns nil if the grant counts, or an [*Error] with the code revoked_token.
@@ -134,20 +145,32 @@ func (r *Revoked) Check(g Grant) error {
 	now, token := time.Now(), g.Token()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if token != "" && now.Before(r.tokens[token]) {
+	if token != "" && now.Before(r.entries[subject{tokenKind, token}].Until) {
 		return refuse(RevokedToken, "the token was revoked")
 	}
-	if e, has := r.users[g.User]; has && now.Before(e.until) && !g.Issued.After(e.since) {
+	if e, has := r.entries[subject{userKind, g.User}]; has && now.Before(e.Until) && !g.Issued.After(e.Since) {
 		return refuse(RevokedToken, "the tokens that %s had were revoked", g.who())
 	}
 	return nil
 }
 
-// Sweep forgets what has ended. Calls that need the room do, too.
-func (r *Revoked) Sweep() {
+// Count returns how often something was revoked, by whichever server.
+func (r *Revoked) Count() int64 { return r.count.Load() }
+
+// News gives a value when another server has revoked something since it last did. One
+// goroutine may receive.
+func (r *Revoked) News() <-chan struct{} { return r.news }
+
+// Sweep forgets what has ended. Calls that need the room do, too. What cannot be deleted
+// from the store now is when it is called again.
+func (r *Revoked) Sweep(ctx context.Context) error {
+	if r.store != nil {
+		return r.clean(ctx)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweep(time.Now())
+	return nil
 }
 
 // Len returns the number of tokens and users held, among them those that have ended
@@ -155,36 +178,35 @@ func (r *Revoked) Sweep() {
 func (r *Revoked) Len() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.len()
+	return len(r.entries)
 }
 
-func (r *Revoked) len() int { return len(r.tokens) + len(r.users) }
-
-// sweep looks at all entries, but only if one may have ended: a set that is full of
-// live ones costs nothing.
+// sweep deletes what has ended. mu is held.
 func (r *Revoked) sweep(now time.Time) {
-	if r.len() == 0 || now.Before(r.ends) {
-		return
+	for _, s := range r.ended(now, len(r.entries)) {
+		delete(r.entries, s)
 	}
-	var ends time.Time
-	stays := func(until time.Time) bool {
-		if !now.Before(until) {
-			return false
-		}
-		if ends.IsZero() || until.Before(ends) {
-			ends = until
-		}
-		return true
+}
+
+// ended returns up to most entries that have ended. It looks at all, but only if one may
+// have: a set that is full of live ones costs nothing. mu is held.
+func (r *Revoked) ended(now time.Time, most int) (list []subject) {
+	if len(r.entries) == 0 || now.Before(r.ends) {
+		return nil
 	}
-	for token, until := range r.tokens {
-		if !stays(until) {
-			delete(r.tokens, token)
+	var ends time.Time // of those that stay
+	for s, e := range r.entries {
+		switch {
+		case now.Before(e.Until):
+			if ends.IsZero() || e.Until.Before(ends) {
+				ends = e.Until
+			}
+		case len(list) < most:
+			list = append(list, s)
 		}
 	}
-	for user, e := range r.users {
-		if !stays(e.until) {
-			delete(r.users, user)
-		}
+	if len(list) == 0 || r.store == nil { // else they are there until the store has deleted them
+		r.ends = ends
 	}
-	r.ends = ends
+	return list
 }

@@ -46,7 +46,7 @@ func TestEveryGrantOfSomebodyHasAToken(t *testing.T) {
 		if err != nil || g.Token() != c.want {
 			t.Errorf("%s: Token gives %q, %v, want %q", c.name, g.Token(), err, c.want)
 		}
-		ticket, err := tickets.Issue(g)
+		ticket, err := tickets.Issue(t.Context(), g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,11 +91,11 @@ func TestRevokedTokenCannotComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return must(tickets.Issue(g))
+		return must(tickets.Issue(t.Context(), g))
 	}
 	mine, another := ticket(one), ticket(other)
 	for _, token := range []string{"1", short(unnamed[:strings.LastIndex(unnamed, ".")]), short(apiKey), "s1"} {
-		if err := revoked.Revoke(token, time.Now().Add(time.Hour)); err != nil {
+		if err := revoked.Revoke(t.Context(), token, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +133,7 @@ func TestRevokedUserLogsInAgain(t *testing.T) {
 			return sign(t, jwt.SigningMethodHS256, secret, "", claims(jwt.MapClaims{"sub": user, "iat": issued, "exp": time.Now().Add(100 * time.Hour).Unix()}))
 		}
 		now := time.Now()
-		if err := revoked.RevokeUser("alice", now, time.Time{}); err != nil {
+		if err := revoked.RevokeUser(t.Context(), "alice", now, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		old, unknown := token("alice", now.Unix()), token("alice", nil)
@@ -154,7 +154,7 @@ func TestRevokedUserLogsInAgain(t *testing.T) {
 			}
 		}
 		// Later times hold, whatever the order.
-		if err := revoked.RevokeUser("alice", now.Add(-time.Hour), now.Add(time.Minute)); err != nil {
+		if err := revoked.RevokeUser(t.Context(), "alice", now.Add(-time.Hour), now.Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(access.RevokedFor - 1)
@@ -173,14 +173,14 @@ func TestRevokedTokensEnd(t *testing.T) {
 		revoked := access.NewRevoked(0)
 		now := time.Now()
 		for token, until := range map[string]time.Time{"a": now.Add(time.Hour), "b": {}, "past": now, "c": now.Add(48 * time.Hour)} {
-			if err := revoked.Revoke(token, until); err != nil {
+			if err := revoked.Revoke(t.Context(), token, until); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := revoked.Revoke("c", now.Add(time.Minute)); err != nil { // does not shorten it
+		if err := revoked.Revoke(t.Context(), "c", now.Add(time.Minute)); err != nil { // does not shorten it
 			t.Fatal(err)
 		}
-		if err := revoked.RevokeUser("past", now, now); err != nil || revoked.Len() != 3 {
+		if err := revoked.RevokeUser(t.Context(), "past", now, now); err != nil || revoked.Len() != 3 {
 			t.Errorf("%d are revoked, %v, want 3", revoked.Len(), err)
 		}
 		for _, c := range []struct {
@@ -191,7 +191,7 @@ func TestRevokedTokensEnd(t *testing.T) {
 		} {
 			time.Sleep(c.sleep)
 			if c.sleep > 1 {
-				revoked.Sweep()
+				revoked.Sweep(t.Context())
 			}
 			got := ""
 			for _, token := range []string{"a", "b", "c", "past"} {
@@ -203,7 +203,7 @@ func TestRevokedTokensEnd(t *testing.T) {
 				t.Errorf("after %v, %q are revoked, want %q", time.Since(now), got, c.want)
 			}
 		}
-		if revoked.Sweep(); revoked.Len() != 0 {
+		if revoked.Sweep(t.Context()); revoked.Len() != 0 {
 			t.Errorf("Sweep leaves %d", revoked.Len())
 		}
 	})
@@ -214,30 +214,30 @@ func TestRevokedIsBounded(t *testing.T) {
 		revoked := access.NewRevoked(4)
 		end := time.Now().Add(time.Hour)
 		for i := range 2 {
-			if err := revoked.RevokeUser(fmt.Sprint("user", i), time.Now(), end.Add(time.Hour)); err != nil {
+			if err := revoked.RevokeUser(t.Context(), fmt.Sprint("user", i), time.Now(), end.Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
-			if err := revoked.Revoke(fmt.Sprint("token", i), end); err != nil {
+			if err := revoked.Revoke(t.Context(), fmt.Sprint("token", i), end); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for range 2 {
-			if err := revoked.Revoke("one more", end); code(err) != access.TooManyRevoked || !strings.Contains(err.Error(), "4 tokens and users are revoked, limit 4") {
+			if err := revoked.Revoke(t.Context(), "one more", end); code(err) != access.TooManyRevoked || !strings.Contains(err.Error(), "4 tokens and users are revoked, limit 4") {
 				t.Errorf("one too many: %v, want too_many_revoked with the limit", err)
 			}
-			if err := revoked.RevokeUser("one more", time.Now(), end); code(err) != access.TooManyRevoked {
+			if err := revoked.RevokeUser(t.Context(), "one more", time.Now(), end); code(err) != access.TooManyRevoked {
 				t.Errorf("one too many: %v, want too_many_revoked", err)
 			}
 		}
 		// What is there already takes no room.
-		if err := revoked.Revoke("token0", end.Add(time.Minute)); err != nil {
+		if err := revoked.Revoke(t.Context(), "token0", end.Add(time.Minute)); err != nil {
 			t.Error(err)
 		}
-		if err := revoked.RevokeUser("user0", time.Now(), end); err != nil {
+		if err := revoked.RevokeUser(t.Context(), "user0", time.Now(), end); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour)
-		if err := revoked.Revoke("one more", time.Time{}); err != nil || revoked.Len() != 4 {
+		if err := revoked.Revoke(t.Context(), "one more", time.Time{}); err != nil || revoked.Len() != 4 {
 			t.Errorf("after one has ended: %v, %d are revoked, want 4", err, revoked.Len())
 		}
 		for _, g := range []access.Grant{{ID: "token0"}, {User: "user0"}, {User: "user1"}, {ID: "one more"}} {
@@ -245,7 +245,7 @@ func TestRevokedIsBounded(t *testing.T) {
 				t.Errorf("%+v is not revoked", g)
 			}
 		}
-		if err := revoked.Revoke("two more", time.Time{}); code(err) != access.TooManyRevoked {
+		if err := revoked.Revoke(t.Context(), "two more", time.Time{}); code(err) != access.TooManyRevoked {
 			t.Errorf("one too many: %v, want too_many_revoked", err)
 		}
 	})
@@ -254,10 +254,10 @@ func TestRevokedIsBounded(t *testing.T) {
 func TestNobodyCannotBeRevoked(t *testing.T) {
 	revoked := access.NewRevoked(0)
 	for _, name := range []string{"", strings.Repeat("x", 256), "a\nb", "\xff"} {
-		if err := revoked.Revoke(name, time.Time{}); err == nil {
+		if err := revoked.Revoke(t.Context(), name, time.Time{}); err == nil {
 			t.Errorf("Revoke(%q) gives no error", name)
 		}
-		if err := revoked.RevokeUser(name, time.Now(), time.Time{}); err == nil {
+		if err := revoked.RevokeUser(t.Context(), name, time.Now(), time.Time{}); err == nil {
 			t.Errorf("RevokeUser(%q) gives no error", name)
 		}
 	}
@@ -275,13 +275,13 @@ func TestRevokeAndCheckAtOnce(t *testing.T) {
 		all.Go(func() {
 			for j := range 200 {
 				name := fmt.Sprint(i, "-", j)
-				if err := revoked.Revoke(name, time.Time{}); err != nil {
+				if err := revoked.Revoke(t.Context(), name, time.Time{}); err != nil {
 					t.Error(err)
 				}
-				if err := revoked.RevokeUser(name, time.Now(), time.Time{}); err != nil {
+				if err := revoked.RevokeUser(t.Context(), name, time.Now(), time.Time{}); err != nil {
 					t.Error(err)
 				}
-				revoked.Sweep()
+				revoked.Sweep(t.Context())
 				if code(revoked.Check(access.Grant{ID: name})) != access.RevokedToken || code(revoked.Check(access.Grant{User: name})) != access.RevokedToken {
 					t.Errorf("%s is not revoked", name)
 				}

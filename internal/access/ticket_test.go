@@ -18,15 +18,15 @@ import (
 func TestTicketIsRedeemedOnce(t *testing.T) {
 	store := access.NewTickets(0)
 	g := access.Grant{User: "alice", ID: "1", Subscribe: []string{"a/**"}, Expires: time.Now().Add(time.Hour)}
-	text, err := store.Issue(g)
+	text, err := store.Issue(t.Context(), g)
 	if err != nil || !regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`).MatchString(text) {
 		t.Fatalf("Issue gives %q, %v, want 43 characters of base64url", text, err)
 	}
-	if got, err := store.Redeem(text); err != nil || !reflect.DeepEqual(got, g) {
+	if got, err := store.Redeem(t.Context(), text); err != nil || !reflect.DeepEqual(got, g) {
 		t.Errorf("Redeem gives %+v, %v, want %+v", got, err, g)
 	}
 	for _, bad := range []string{text, "", strings.Repeat("A", 43), text[:42]} {
-		got, err := store.Redeem(bad)
+		got, err := store.Redeem(t.Context(), bad)
 		if code(err) != access.BadTicket || !reflect.DeepEqual(got, access.Grant{}) {
 			t.Errorf("Redeem(%q) gives %+v, %v, want bad_ticket", bad, got, err)
 		}
@@ -42,7 +42,7 @@ func TestTicketIsRedeemedOnce(t *testing.T) {
 func TestTicketIsRedeemedOnceByManyAtOnce(t *testing.T) {
 	store := access.NewTickets(0)
 	for range 200 {
-		text, err := store.Issue(access.Grant{User: "alice"})
+		text, err := store.Issue(t.Context(), access.Grant{User: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestTicketIsRedeemedOnceByManyAtOnce(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				<-begin
-				if _, err := store.Redeem(text); err == nil {
+				if _, err := store.Redeem(t.Context(), text); err == nil {
 					redeemed.Add(1)
 				}
 			})
@@ -68,7 +68,7 @@ func TestTicketIsRedeemedOnceByManyAtOnce(t *testing.T) {
 func TestTicketsAreAllDifferent(t *testing.T) {
 	store, seen := access.NewTickets(0), map[string]bool{}
 	for range 1000 {
-		text, err := store.Issue(access.Grant{})
+		text, err := store.Issue(t.Context(), access.Grant{})
 		if err != nil || seen[text] {
 			t.Fatalf("Issue gives %q, %v, seen before: %v", text, err, seen[text])
 		}
@@ -79,21 +79,21 @@ func TestTicketsAreAllDifferent(t *testing.T) {
 func TestTicketExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := access.NewTickets(0)
-		early, _ := store.Issue(access.Grant{})
-		late, _ := store.Issue(access.Grant{})
-		ending, _ := store.Issue(access.Grant{Expires: time.Now().Add(10 * time.Second)})
+		early, _ := store.Issue(t.Context(), access.Grant{})
+		late, _ := store.Issue(t.Context(), access.Grant{})
+		ending, _ := store.Issue(t.Context(), access.Grant{Expires: time.Now().Add(10 * time.Second)})
 		time.Sleep(access.TicketLife - 1)
-		if _, err := store.Redeem(early); err != nil {
+		if _, err := store.Redeem(t.Context(), early); err != nil {
 			t.Errorf("just before its end: %v", err)
 		}
-		if _, err := store.Redeem(ending); code(err) != access.ExpiredToken {
+		if _, err := store.Redeem(t.Context(), ending); code(err) != access.ExpiredToken {
 			t.Errorf("of a grant that has expired: %v, want expired_token", err)
 		}
 		time.Sleep(time.Nanosecond)
-		if _, err := store.Redeem(late); code(err) != access.BadTicket {
+		if _, err := store.Redeem(t.Context(), late); code(err) != access.BadTicket {
 			t.Errorf("at its end: %v, want bad_ticket", err)
 		}
-		if _, err := store.Issue(access.Grant{Expires: time.Now()}); code(err) != access.ExpiredToken {
+		if _, err := store.Issue(t.Context(), access.Grant{Expires: time.Now()}); code(err) != access.ExpiredToken {
 			t.Errorf("Issue of an expired grant gives %v, want expired_token", err)
 		}
 	})
@@ -103,7 +103,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := access.NewTickets(32) // two for each user
 		issue := func(user string) error {
-			_, err := store.Issue(access.Grant{User: user})
+			_, err := store.Issue(t.Context(), access.Grant{User: user})
 			return err
 		}
 		for i, user := range strings.Split("abcdefghijklmnop", "") {
@@ -122,7 +122,7 @@ func TestTicketsAreBounded(t *testing.T) {
 			t.Errorf("after the others have expired: %v, %d tickets", err, store.Len())
 		}
 		time.Sleep(access.TicketLife)
-		if store.Sweep(); store.Len() != 0 {
+		if store.Sweep(t.Context()); store.Len() != 0 {
 			t.Errorf("Sweep leaves %d tickets", store.Len())
 		}
 	})
@@ -132,14 +132,14 @@ func TestTicketsAreBounded(t *testing.T) {
 func TestRedeemedTicketsMakeRoom(t *testing.T) {
 	store := access.NewTickets(1)
 	for range 3 {
-		text, err := store.Issue(access.Grant{User: "alice"})
+		text, err := store.Issue(t.Context(), access.Grant{User: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.Issue(access.Grant{User: "bob"}); code(err) != access.TooManyTickets {
+		if _, err := store.Issue(t.Context(), access.Grant{User: "bob"}); code(err) != access.TooManyTickets {
 			t.Errorf("a second ticket: %v, want too_many_tickets", err)
 		}
-		if _, err := store.Redeem(text); err != nil {
+		if _, err := store.Redeem(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}

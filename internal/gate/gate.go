@@ -12,6 +12,7 @@ package gate
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -70,8 +71,6 @@ type Gate struct {
 	published *limit.Rates
 	replayed  *limit.Rates
 	refused   atomic.Int64 // requests that may not do what they wanted
-
-	revocations atomic.Int64
 }
 
 // A force is rules that are in force.
@@ -152,21 +151,20 @@ func (g *Gate) visitor(rules *force, r *http.Request) *Visitor {
 	return &Visitor{gate: g, rules: rules, client: client, address: limit.AddressKey(client.Addr(), rules.Limits.IPv6Prefix)}
 }
 
-// Revoke refuses a user, or a token by its ID, for a while. Streams that are open
-// are not ended: see [Gate.Revocations].
-func (g *Gate) Revoke(user, token string, d time.Duration) error {
+// Revoke refuses a user, or a token by its ID, for a while, at all servers that share
+// [Options.Revoked]. Streams that are open are not ended: see [Gate.Revocations].
+func (g *Gate) Revoke(ctx context.Context, user, token string, d time.Duration) error {
 	if g.opts.Revoked == nil {
 		return notPossible("there is no access control, so nobody can be refused")
 	}
 	now := time.Now()
 	var err error
 	if user != "" {
-		err = g.opts.Revoked.RevokeUser(user, now, now.Add(d))
+		err = g.opts.Revoked.RevokeUser(ctx, user, now, now.Add(d))
 	} else {
-		err = g.opts.Revoked.Revoke(token, now.Add(d))
+		err = g.opts.Revoked.Revoke(ctx, token, now.Add(d))
 	}
 	if err == nil {
-		g.revocations.Add(1)
 		return nil
 	}
 	if _, known := errors.AsType[*access.Error](err); !known {
@@ -183,10 +181,15 @@ func (g *Gate) revoked(grant access.Grant) error {
 	return g.opts.Revoked.Check(grant)
 }
 
-// Revocations returns how often somebody was revoked. Streams that open at that
-// moment may be missed by who ends the others, so the owner looks at all leases again
-// when the number has changed, and ends those that are [Lease.Over].
-func (g *Gate) Revocations() int64 { return g.revocations.Load() }
+// Revocations returns how often somebody was revoked, by whichever server. Streams that
+// open at that moment may be missed by who ends the others, so the owner looks at all
+// leases again when the number has changed, and ends those that are [Lease.Over].
+func (g *Gate) Revocations() int64 {
+	if g.opts.Revoked == nil {
+		return 0
+	}
+	return g.opts.Revoked.Count()
+}
 
 // Stats are counts of a gate.
 type Stats struct {

@@ -100,9 +100,9 @@ func TestOpenGateLetsAllPass(t *testing.T) {
 	if v.Private() || g.PerPublisher() || !v.Expires().IsZero() {
 		t.Error("a visitor of an open gate is somebody")
 	}
-	_, _, err := v.Ticket()
+	_, _, err := v.Ticket(t.Context())
 	wantProblem(t, "a ticket", err, 404, "not_found")
-	wantProblem(t, "to revoke", g.Revoke("ann", "", time.Minute), 404, "not_found")
+	wantProblem(t, "to revoke", g.Revoke(t.Context(), "ann", "", time.Minute), 404, "not_found")
 	lease, err := v.Open(true)
 	if err != nil || lease.Request(r) != r || lease.Replayed() != nil || lease.Over() {
 		t.Errorf("a lease of an open gate: %+v, %v", lease, err)
@@ -141,10 +141,10 @@ func TestRefusalsAreWorded(t *testing.T) {
 	wantProblem(t, "a wider pattern", v.MaySubscribe("a/**"), 403, "forbidden")
 	wantProblem(t, "no topic", v.MayPublish("a/*"), 400, "bad_topic")
 	wantProblem(t, "no pattern", v.MaySubscribe("a/**/b"), 400, "bad_pattern")
-	if text, ends, err := v.Ticket(); err != nil || len(text) != 43 || time.Until(ends) > access.TicketLife {
+	if text, ends, err := v.Ticket(t.Context()); err != nil || len(text) != 43 || time.Until(ends) > access.TicketLife {
 		t.Errorf("a ticket: %v", err)
 	}
-	_, _, err = v.Ticket()
+	_, _, err = v.Ticket(t.Context())
 	wantProblem(t, "a second ticket", err, 503, "too_many_tickets")
 	if n := g.Stats().Refused; n != 4 { // those that are the client's mistake do not count
 		t.Errorf("%d refusals are counted, want 4", n)
@@ -233,7 +233,7 @@ func TestVisitorsDoNotOutstayTheirTokens(t *testing.T) {
 		if lease.Over() || g.Revocations() != 0 || ann.Still() != nil {
 			t.Error("ann is revoked too early")
 		}
-		if err := errors.Join(g.Revoke("ann", "", time.Minute), g.Revoke("", "2", time.Minute)); err != nil || g.Revocations() != 2 {
+		if err := errors.Join(g.Revoke(t.Context(), "ann", "", time.Minute), g.Revoke(t.Context(), "", "2", time.Minute)); err != nil || g.Revocations() != 2 {
 			t.Errorf("revoke: %v", err)
 		}
 		for _, v := range []*gate.Visitor{ann, bob} {
@@ -243,8 +243,8 @@ func TestVisitorsDoNotOutstayTheirTokens(t *testing.T) {
 		if !lease.Over() || cid.Publish(1) != nil {
 			t.Error("the wrong ones are revoked")
 		}
-		wantProblem(t, "too many", g.Revoke("eve", "", time.Minute), 503, "too_many_revoked")
-		wantProblem(t, "a long name", g.Revoke(strings.Repeat("x", 256), "", time.Minute), 400, "bad_parameter")
+		wantProblem(t, "too many", g.Revoke(t.Context(), "eve", "", time.Minute), 503, "too_many_revoked")
+		wantProblem(t, "a long name", g.Revoke(t.Context(), strings.Repeat("x", 256), "", time.Minute), 400, "bad_parameter")
 		lease.Left()
 	})
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"time"
@@ -103,12 +104,12 @@ func own(patterns []string) (named []string) {
 }
 
 // Ticket issues a ticket for what the visitor may do.
-func (v *Visitor) Ticket() (text string, expires time.Time, err error) {
+func (v *Visitor) Ticket(ctx context.Context) (text string, expires time.Time, err error) {
 	if v.gate.opts.Tickets == nil || !v.known {
 		return "", expires, notPossible("this server issues no tickets: it asks nobody who they are, or access.tickets is 0")
 	}
 	expires = time.Now().Add(access.TicketLife)
-	text, err = v.gate.opts.Tickets.Issue(v.grant)
+	text, err = v.gate.opts.Tickets.Issue(ctx, v.grant)
 	return text, expires, v.gate.refuse(err)
 }
 

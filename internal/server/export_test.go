@@ -1,6 +1,9 @@
 package server
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // BreakListener closes the first listener under a running server.
 func (s *Server) BreakListener() { s.listeners[0].net.Close() }
@@ -27,8 +30,13 @@ func OpenFiles(n uint64) (restore func()) {
 	return func() { openFiles = before }
 }
 
+// Tickets returns how many tickets wait to be used.
+func (s *Server) Tickets() int { return s.tickets.Len() }
+
 // Sweep forgets what has expired.
-func (s *Server) Sweep() { s.sweep() }
+func (s *Server) Sweep() { s.sweep(context.Background()) }
 
 // RevokeUser refuses a user from now on. Streams that are open are not ended by this.
-func (s *Server) RevokeUser(name string) error { return s.gate.Revoke(name, "", time.Minute) }
+func (s *Server) RevokeUser(name string) error {
+	return s.gate.Revoke(context.Background(), name, "", time.Minute)
+}

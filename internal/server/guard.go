@@ -202,31 +202,28 @@ func memoryLimit(l *config.Limits) *limit.Memory {
 	return limit.NewMemory(most, func() uint64 { return machine.ReadProcess().RSS })
 }
 
-const (
-	sampleEvery = time.Second
-	sweepEvery  = 10 * time.Second
-)
+const sampleEvery = time.Second
 
-// watchUse looks at the memory and at who was revoked, and forgets what has expired,
-// until ctx ends.
+// watchUse looks at the memory and at who was revoked, until ctx ends.
 func (s *Server) watchUse(ctx context.Context) {
-	sample, sweep := time.NewTicker(sampleEvery), time.NewTicker(sweepEvery)
+	sample := time.NewTicker(sampleEvery)
 	defer sample.Stop()
-	defer sweep.Stop()
 	var before, last int64 // revocations at the last but one and at the last sample
+	news := s.revocations()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-news:
+			s.endRevoked()
+			news = nil // looking at all streams takes time: of many revocations the others wait
 		case <-sample.C:
 			s.sampleMemory()
 			now := s.gate.Revocations()
 			if now != before { // twice, for streams that open just now
 				s.endRevoked()
 			}
-			before, last = last, now
-		case <-sweep.C:
-			s.sweep()
+			before, last, news = last, now, s.revocations()
 		}
 	}
 }
@@ -245,16 +242,6 @@ func (s *Server) endRevoked() {
 func revoke(c *stream.Conn) {
 	_ = c.Notify(stream.RevokedNotice()) // there may be no room for it
 	_ = c.EndWith(stream.Revoked)        // it may have ended
-}
-
-// sweep forgets tickets that nobody has used, and who may come back.
-func (s *Server) sweep() {
-	if s.tickets != nil {
-		s.tickets.Sweep()
-	}
-	if s.revoked != nil {
-		s.revoked.Sweep()
-	}
 }
 
 func (s *Server) sampleMemory() {

@@ -105,7 +105,7 @@ func (s *Server) refusalMetrics(p *metrics.Page) {
 	if s.tickets != nil {
 		waiting = s.tickets.Len()
 	}
-	p.Gauge("weir_tickets", "Tickets that nobody has used yet.", value(waiting))
+	p.Gauge("weir_tickets", "Tickets that nobody has used yet, of all nodes that share the log.", value(waiting))
 	s.forwardMetrics(p)
 }
 

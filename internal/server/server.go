@@ -167,6 +167,7 @@ func (s *Server) openHub(streams stream.Options) (err error) {
 		return errors.Join(err, s.store.Close())
 	}
 	s.openPresence()
+	s.shareAccess()
 	return nil
 }
 
@@ -330,6 +331,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	s.background.Go(func() { s.trimMemory(ctx) })
 	s.background.Go(func() { s.watchUse(ctx) })
+	s.background.Go(func() { s.sweepAccess(ctx) })
 	if s.certs != nil {
 		s.background.Go(func() { s.certs.Watch(ctx) })
 	}

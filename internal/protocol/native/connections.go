@@ -1,6 +1,7 @@
 package native
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -46,7 +47,7 @@ func (h *Handler) connections(w http.ResponseWriter, r *http.Request, v *gate.Vi
 	case http.MethodGet:
 		return h.listConnections(w, v, q)
 	case http.MethodDelete:
-		return h.endConnections(w, v, q)
+		return h.endConnections(w, r, v, q)
 	}
 	return otherMethod(w, r)
 }
@@ -140,8 +141,9 @@ func (h *Handler) listConnections(w http.ResponseWriter, v *gate.Visitor, q url.
 	return nil
 }
 
-// endConnections ends streams now, and may refuse their users or tokens for a while.
-func (h *Handler) endConnections(w http.ResponseWriter, v *gate.Visitor, q url.Values) error {
+// endConnections ends streams of this server now, and may refuse their users or tokens for
+// a while. Other servers that share the log then end theirs, when they hear of it.
+func (h *Handler) endConnections(w http.ResponseWriter, r *http.Request, v *gate.Visitor, q url.Values) error {
 	if err := v.MayOperate(connectionsTopic); err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func (h *Handler) endConnections(w http.ResponseWriter, v *gate.Visitor, q url.V
 		return problem.BadRequest("bad_parameter", "say which connections are to be ended: want id, user, token or topic")
 	}
 	if q.Has("revoke") {
-		if err := h.revoke(f, q.Get("revoke")); err != nil {
+		if err := h.revoke(r.Context(), f, q.Get("revoke")); err != nil {
 			return err
 		}
 	}
@@ -171,7 +173,7 @@ func (h *Handler) endConnections(w http.ResponseWriter, v *gate.Visitor, q url.V
 }
 
 // revoke refuses a user or token from now on.
-func (h *Handler) revoke(f filter, text string) error {
+func (h *Handler) revoke(ctx context.Context, f filter, text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 || d > maxRevoke {
 		return problem.BadRequest("bad_parameter", "revoke is "+problem.Quote(text)+": want a duration from 1s to "+maxRevoke.String())
@@ -179,5 +181,5 @@ func (h *Handler) revoke(f filter, text string) error {
 	if (f.user == "") == (f.token == "") || f.id != "" || f.topic != "" {
 		return problem.BadRequest("bad_parameter", "revoke goes with user or with token, and with nothing else")
 	}
-	return h.opts.Gate.Revoke(f.user, f.token, d)
+	return h.opts.Gate.Revoke(ctx, f.user, f.token, d)
 }

@@ -25,7 +25,7 @@ func (h *Handler) tickets(w http.ResponseWriter, r *http.Request, v *gate.Visito
 		return problem.Document{Status: http.StatusUnauthorized, Code: "no_token", Challenge: "Bearer",
 			Detail: "tickets are for those who send the header Authorization"}
 	}
-	text, expires, err := v.Ticket()
+	text, expires, err := v.Ticket(r.Context())
 	if err != nil {
 		return err
 	}
