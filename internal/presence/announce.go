@@ -1,11 +1,13 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
@@ -108,7 +110,23 @@ func (p *Presence) takeDue(now time.Time) (changes []change) {
 			changes = append(changes, change{w, false, []byte(data)})
 		}
 	}
+	slices.SortFunc(changes, change.compare)
 	return changes
+}
+
+// compare has those come first who come, and a topic be occupied before and vacated
+// after its users.
+func (c change) compare(d change) int {
+	switch {
+	case c.came != d.came:
+		if c.came {
+			return -1
+		}
+		return 1
+	case !c.came:
+		c, d = d, c
+	}
+	return cmp.Or(strings.Compare(c.who.Topic, d.who.Topic), strings.Compare(c.who.User, d.who.User))
 }
 
 // isThere reports whether a user reads a topic, or somebody does. mu is held.
@@ -139,8 +157,19 @@ func (c change) values() (before, after []byte) {
 }
 
 func (c change) message() hub.Message {
-	kind := map[bool]map[bool]string{true: {true: Occupied, false: Vacated}, false: {true: Join, false: Leave}}[c.who.User == ""][c.came]
-	return hub.Message{Topics: []string{Prefix + c.who.Topic}, Type: kind, Key: c.who.User, Data: c.data}
+	return hub.Message{Topics: []string{Prefix + c.who.Topic}, Type: c.kind(), Key: c.who.User, Data: c.data}
+}
+
+func (c change) kind() string {
+	switch {
+	case c.who.User == "" && c.came:
+		return Occupied
+	case c.who.User == "":
+		return Vacated
+	case c.came:
+		return Join
+	}
+	return Leave
 }
 
 // noteAnnounced notes what some node has told.

@@ -57,8 +57,17 @@ func (s *site) run(t *testing.T, o presence.Options) (stop func()) {
 	return stop
 }
 
-// events returns what was published to a topic and those below, as lines.
+// events returns what was published to a topic and those below, as lines, sorted.
 func events(t *testing.T, h *hub.Hub, pattern string) (lines []string) {
+	t.Helper()
+	for _, e := range entries(t, h, pattern) {
+		lines = append(lines, e.Type+" "+string(e.Data))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func entries(t *testing.T, h *hub.Hub, pattern string) []*eventlog.Entry {
 	t.Helper()
 	sel, err := eventlog.Select(pattern)
 	if err != nil {
@@ -68,11 +77,7 @@ func events(t *testing.T, h *hub.Hub, pattern string) (lines []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range page.Entries {
-		lines = append(lines, e.Type+" "+string(e.Data))
-	}
-	slices.Sort(lines) // those of one moment have no order
-	return lines
+	return page.Entries
 }
 
 func wantEvents(t *testing.T, s *site, want ...string) {
@@ -252,6 +257,29 @@ func TestManyAtOnce(t *testing.T) {
 		time.Sleep(soon)
 		if got := len(events(t, s.hub, "weir/**")); got != 2*(n+1) {
 			t.Errorf("%d events, want %d", got, 2*(n+1))
+		}
+	})
+}
+
+// TestATopicIsOccupiedBeforeItsUsersJoin wants an order of what happens at once.
+func TestATopicIsOccupiedBeforeItsUsersJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, presence.Options{Topics: []string{"rooms/*"}})
+		var stays []*presence.Stay
+		for _, user := range []string{"cyd", "ada", "bob"} {
+			stays = append(stays, s.Arrive([]string{"rooms/1"}, user, "", user))
+		}
+		time.Sleep(soon)
+		for _, stay := range stays {
+			stay.Leave()
+		}
+		time.Sleep(soon)
+		var kinds []string
+		for _, e := range entries(t, s.hub, "weir/**") {
+			kinds = append(kinds, e.Type)
+		}
+		if want := []string{"occupied", "join", "join", "join", "leave", "leave", "leave", "vacated"}; !slices.Equal(kinds, want) {
+			t.Errorf("the events are %q, want %q", kinds, want)
 		}
 	})
 }
