@@ -11,10 +11,8 @@ import (
 )
 
 func TestOnlyMissingProgramsAreInstalled(t *testing.T) {
-	has := func(commands ...string) func(string) bool {
-		return func(c string) bool { return slices.Contains(commands, c) }
-	}
-	if got := packagesOf(missing(needs, has("gcc", "curl", "node", "npm", "vmstat", "systemd-analyze", "nginx", "caddy", "haproxy", "apache2", "rabbitmq-server", "amqp-publish", "redis-server"))); !slices.Equal(got, []string{"chromium"}) {
+	allBut := func(command string) bool { return command != "chromium" }
+	if got := packagesOf(missing(needs, allBut)); !slices.Equal(got, []string{"chromium"}) {
 		t.Errorf("with all but chromium: install %q", got)
 	}
 	if got := missing(needs, func(string) bool { return true }); got != nil {

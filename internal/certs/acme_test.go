@@ -60,7 +60,7 @@ func issueByTLS(t *testing.T, program string) {
 	stop()
 	s.Close()
 
-	p.stop() // who asks now is not answered
+	p.process.Kill() // who asks now is not answered
 	s = open(t, p.options(&j, cache, name))
 	again := serve(t, s.TLSConfig())
 	wantIssued(t, again, name)
@@ -285,8 +285,8 @@ func TestClientIsToldThatANameIsNotKnown(t *testing.T) {
 
 func TestFilesGoBeforeACME(t *testing.T) {
 	url, asked := directory(t)
-	a, dir := newAuthority(t), t.TempDir()
-	exact, wild := a.issue(t, "www.example.com"), a.issue(t, "*.example.org")
+	a, dir := newAuthority(), t.TempDir()
+	exact, wild := a.issue("www.example.com"), a.issue("*.example.org")
 	address := serve(t, open(t, certs.Options{
 		Pairs: []certs.Pair{exact.write(t, dir, "exact"), wild.write(t, dir, "wild")},
 		ACME: certs.ACME{
@@ -341,7 +341,7 @@ func TestHTTPHandlerAnswersChallengesOnly(t *testing.T) {
 }
 
 func TestWithoutACMEThereIsNothingOfIt(t *testing.T) {
-	s := open(t, certs.Options{Pairs: []certs.Pair{newAuthority(t).issue(t, "a.example").write(t, t.TempDir(), "a")}})
+	s := open(t, certs.Options{Pairs: []certs.Pair{newAuthority().issue("a.example").write(t, t.TempDir(), "a")}})
 	w := httptest.NewRecorder()
 	s.HTTPHandler(http.RedirectHandler("/", http.StatusFound)).ServeHTTP(w, httptest.NewRequest("GET", "/.well-known/acme-challenge/x", nil))
 	if w.Code != http.StatusFound {

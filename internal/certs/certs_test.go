@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/certs"
+	"github.com/weirstream/weir/internal/certtest"
 )
 
 func TestCertificateIsChosenByServerName(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	first := a.issue(t, "first.example")
-	wild := a.issue(t, "*.example.com")
-	exact := a.issue(t, "www.example.com", "Other.Example.org")
+	a, dir := newAuthority(), t.TempDir()
+	first := a.issue("first.example")
+	wild := a.issue("*.example.com")
+	exact := a.issue("www.example.com", "Other.Example.org")
 	address := serve(t, open(t, certs.Options{Pairs: []certs.Pair{
 		first.write(t, dir, "first"), wild.write(t, dir, "wild"), exact.write(t, dir, "exact"),
 	}}).TLSConfig())
@@ -38,9 +39,9 @@ func TestCertificateIsChosenByServerName(t *testing.T) {
 }
 
 func TestPairsWithOneNameAreChosenByWhatTheClientCan(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	ec := a.issue(t, "example.com")
-	rsa := a.sign(t, template(time.Now().Add(day), "example.com"), newRSAKey(t))
+	a, dir := newAuthority(), t.TempDir()
+	ec := a.issue("example.com")
+	rsa := a.sign(certtest.Template(time.Now().Add(day), "example.com"), newRSAKey(t))
 	address := serve(t, open(t, certs.Options{Pairs: []certs.Pair{
 		ec.write(t, dir, "ec"), rsa.write(t, dir, "rsa"),
 	}}).TLSConfig())
@@ -58,8 +59,8 @@ func TestPairsWithOneNameAreChosenByWhatTheClientCan(t *testing.T) {
 }
 
 func TestVersionsBelowTheLeastAreRefused(t *testing.T) {
-	a := newAuthority(t)
-	pair := a.issue(t, "example.com").write(t, t.TempDir(), "a")
+	a := newAuthority()
+	pair := a.issue("example.com").write(t, t.TempDir(), "a")
 	for _, c := range []struct{ least, client, want uint16 }{
 		{0, tls.VersionTLS11, 0},
 		{0, tls.VersionTLS12, tls.VersionTLS12},
@@ -81,8 +82,8 @@ func TestVersionsBelowTheLeastAreRefused(t *testing.T) {
 
 // TestHTTP2AndResumption asks a real HTTP server.
 func TestHTTP2AndResumption(t *testing.T) {
-	a := newAuthority(t)
-	s := open(t, certs.Options{Pairs: []certs.Pair{a.issue(t, "127.0.0.1").write(t, t.TempDir(), "a")}})
+	a := newAuthority()
+	s := open(t, certs.Options{Pairs: []certs.Pair{a.issue("127.0.0.1").write(t, t.TempDir(), "a")}})
 	ln := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	server := &http.Server{TLSConfig: s.TLSConfig(), ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })}
@@ -90,7 +91,7 @@ func TestHTTP2AndResumption(t *testing.T) {
 	go func() { defer close(done); server.ServeTLS(ln, "", "") }()
 	defer func() { server.Close(); <-done }()
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{
-		RootCAs: a.pool(), ClientSessionCache: tls.NewLRUClientSessionCache(1),
+		RootCAs: a.Pool(), ClientSessionCache: tls.NewLRUClientSessionCache(1),
 	}}
 	for i := range 2 {
 		resp, err := (&http.Client{Transport: transport}).Get("https://" + ln.Addr().String())
@@ -107,8 +108,8 @@ func TestHTTP2AndResumption(t *testing.T) {
 }
 
 func TestExpiryNamesEachCertificate(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	two, address := a.issue(t, "a.example", "b.example"), a.issue(t, "192.0.2.1")
+	a, dir := newAuthority(), t.TempDir()
+	two, address := a.issue("a.example", "b.example"), a.issue("192.0.2.1")
 	got := open(t, certs.Options{Pairs: []certs.Pair{two.write(t, dir, "two"), address.write(t, dir, "address")}}).Expiry()
 	want := []certs.Expiry{
 		{Name: "a.example", Pair: 0, NotAfter: two.leaf(t).NotAfter},
@@ -121,7 +122,7 @@ func TestExpiryNamesEachCertificate(t *testing.T) {
 
 func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	pair := newAuthority(t).issue(t, "example.com").write(t, dir, "a")
+	pair := newAuthority().issue("example.com").write(t, dir, "a")
 	withACME := func(change func(*certs.ACME)) certs.Options {
 		o := certs.ACME{Domains: []string{"example.com"}, Cache: filepath.Join(dir, "acme")}
 		change(&o)

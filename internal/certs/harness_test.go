@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,6 +19,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/certs"
+	"github.com/weirstream/weir/internal/certtest"
 	"github.com/weirstream/weir/internal/leak"
 )
 
@@ -30,63 +28,19 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 const day = 24 * time.Hour
 
 // An authority issues certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  crypto.Signer
-}
+type authority struct{ *certtest.Authority }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	template := template(time.Now().Add(365*day), "The authority of this test")
-	template.NotBefore = time.Now().Add(-day)
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))(t)
-	return &authority{cert: must(x509.ParseCertificate(der))(t), key: key}
-}
-
-func template(notAfter time.Time, names ...string) *x509.Certificate {
-	c := &x509.Certificate{
-		SerialNumber: must(rand.Int(rand.Reader, big.NewInt(1<<62)))(nil),
-		NotBefore:    notAfter.Add(-90 * day), NotAfter: notAfter,
-		Subject: pkix.Name{CommonName: slices.Concat(names, []string{""})[0]},
-	}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			c.IPAddresses = append(c.IPAddresses, ip)
-		} else {
-			c.DNSNames = append(c.DNSNames, name)
-		}
-	}
-	return c
+func newAuthority() authority {
+	return authority{certtest.NewAuthority("The authority of this test")}
 }
 
 // A material is a certificate and its key in PEM form.
-type material struct{ cert, key []byte }
+type material certtest.Pair
 
-// issue makes a certificate of an ECDSA key that is valid for 60 days.
-func (a *authority) issue(t *testing.T, names ...string) material {
-	t.Helper()
-	return a.sign(t, template(time.Now().Add(60*day), names...), must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t))
-}
+func (a authority) issue(names ...string) material { return material(a.Issue(names...)) }
 
-func (a *authority) sign(t *testing.T, template *x509.Certificate, key crypto.Signer) material {
-	t.Helper()
-	der := must(x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key))(t)
-	return material{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))(t)}),
-	}
-}
-
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
+func (a authority) sign(template *x509.Certificate, key crypto.Signer) material {
+	return material(a.Sign(template, key))
 }
 
 func newRSAKey(t *testing.T) *rsa.PrivateKey {
@@ -98,8 +52,8 @@ func newRSAKey(t *testing.T) *rsa.PrivateKey {
 func (m material) write(t *testing.T, dir, name string) certs.Pair {
 	t.Helper()
 	p := certs.Pair{Cert: filepath.Join(dir, name+".crt"), Key: filepath.Join(dir, name+".key")}
-	write(t, p.Cert, m.cert)
-	write(t, p.Key, m.key)
+	write(t, p.Cert, m.Cert)
+	write(t, p.Key, m.Key)
 	return p
 }
 
@@ -212,7 +166,7 @@ func served(t *testing.T, address, name string) *x509.Certificate {
 
 func (m material) leaf(t *testing.T) *x509.Certificate {
 	t.Helper()
-	block, _ := pem.Decode(m.cert)
+	block, _ := pem.Decode(m.Cert)
 	return must(x509.ParseCertificate(block.Bytes))(t)
 }
 

@@ -14,36 +14,37 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/certs"
+	"github.com/weirstream/weir/internal/certtest"
 )
 
 func TestBadPairsAreNamedWithTheReason(t *testing.T) {
-	a := newAuthority(t)
-	good, other := a.issue(t, "example.com"), a.issue(t, "example.com")
-	der, _ := pem.Decode(good.cert)
+	a := newAuthority()
+	good, other := a.issue("example.com"), a.issue("example.com")
+	der, _ := pem.Decode(good.Cert)
 	large := bytes.Repeat([]byte("x"), 1<<20+1)
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("secret")})
 	old := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES"}, Bytes: []byte("secret")})
 	nonsense := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("nonsense")})
 	badKey := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("nonsense")})
 	for want, m := range map[string]material{
-		"the key does not belong to the certificate":                         {good.cert, other.key},
-		"they are swapped":                                                   {good.key, good.cert},
-		"the certificate file: it is empty":                                  {nil, good.key},
-		"the key file: it is empty":                                          {good.cert, nil},
-		"the certificate file: there is no PEM block with a certificate":     {[]byte("Hello"), good.key},
-		"the key file: there is no PEM block with a private key":             {good.cert, []byte("Hello")},
-		"the certificate file: there is no PEM block in it; it seems to":     {der.Bytes, good.key},
-		"the certificate file: it holds a private key, not a certificate":    {good.key, good.key},
-		"the key file: it holds a certificate, not a private key":            {good.cert, other.cert},
-		"the key file: the key is encrypted":                                 {good.cert, encrypted},
-		"the key file: the key is encrypted, and there is nobody":            {good.cert, old},
-		"the key file: the private key cannot be read":                       {good.cert, badKey},
-		"the certificate file: certificate 2 of 2":                           {slices.Concat(good.cert, nonsense), good.key},
-		"the certificate file: a PEM block in it is damaged or not complete": {good.cert[:len(good.cert)/2], good.key},
-		"the certificate file: a PEM block in it is damaged":                 {slices.Concat(good.cert, a.pem()[:99]), good.key},
-		"the key file: a PEM block in it is damaged":                         {good.cert, good.key[:len(good.key)-5]},
-		"the key belongs to certificate 2 of 2: the certificate of the":      {slices.Concat(a.pem(), good.cert), good.key},
-		"the certificate file: it has more than 1048576 bytes":               {large, good.key},
+		"the key does not belong to the certificate":                         {good.Cert, other.Key},
+		"they are swapped":                                                   {good.Key, good.Cert},
+		"the certificate file: it is empty":                                  {nil, good.Key},
+		"the key file: it is empty":                                          {good.Cert, nil},
+		"the certificate file: there is no PEM block with a certificate":     {[]byte("Hello"), good.Key},
+		"the key file: there is no PEM block with a private key":             {good.Cert, []byte("Hello")},
+		"the certificate file: there is no PEM block in it; it seems to":     {der.Bytes, good.Key},
+		"the certificate file: it holds a private key, not a certificate":    {good.Key, good.Key},
+		"the key file: it holds a certificate, not a private key":            {good.Cert, other.Cert},
+		"the key file: the key is encrypted":                                 {good.Cert, encrypted},
+		"the key file: the key is encrypted, and there is nobody":            {good.Cert, old},
+		"the key file: the private key cannot be read":                       {good.Cert, badKey},
+		"the certificate file: certificate 2 of 2":                           {slices.Concat(good.Cert, nonsense), good.Key},
+		"the certificate file: a PEM block in it is damaged or not complete": {good.Cert[:len(good.Cert)/2], good.Key},
+		"the certificate file: a PEM block in it is damaged":                 {slices.Concat(good.Cert, a.PEM()[:99]), good.Key},
+		"the key file: a PEM block in it is damaged":                         {good.Cert, good.Key[:len(good.Key)-5]},
+		"the key belongs to certificate 2 of 2: the certificate of the":      {slices.Concat(a.PEM(), good.Cert), good.Key},
+		"the certificate file: it has more than 1048576 bytes":               {large, good.Key},
 	} {
 		pair := m.write(t, t.TempDir(), "bad")
 		_, err := certs.Open(certs.Options{Pairs: []certs.Pair{pair}})
@@ -63,7 +64,7 @@ func wantError(t *testing.T, err error, want string, pair certs.Pair) {
 
 func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 	dir := t.TempDir()
-	good := newAuthority(t).issue(t, "example.com").write(t, dir, "good")
+	good := newAuthority().issue("example.com").write(t, dir, "good")
 	missing := filepath.Join(dir, "missing")
 	for want, pair := range map[string]certs.Pair{
 		"the certificate file: no such file":          {Cert: missing, Key: good.Key},
@@ -79,20 +80,20 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 }
 
 func TestKeysOfAllKindsAreServed(t *testing.T) {
-	a := newAuthority(t)
+	a := newAuthority()
 	_, edwards, _ := ed25519.GenerateKey(rand.Reader)
-	inDays := template(time.Now().Add(30*day), "example.com")
+	inDays := certtest.Template(time.Now().Add(30*day), "example.com")
 	rsaKey := newRSAKey(t)
-	pkcs1 := a.sign(t, inDays, rsaKey)
-	pkcs1.key = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)})
-	ec := a.issue(t, "example.com")
-	block, _ := pem.Decode(ec.key)
+	pkcs1 := a.sign(inDays, rsaKey)
+	pkcs1.Key = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey)})
+	ec := a.issue("example.com")
+	block, _ := pem.Decode(ec.Key)
 	key := must(x509.ParsePKCS8PrivateKey(block.Bytes))(t)
-	sec1 := material{ec.cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: marshalSEC1(t, key)})}
-	both := slices.Concat(ec.cert, a.pem(), ec.key)
+	sec1 := material{ec.Cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: marshalSEC1(t, key)})}
+	both := slices.Concat(ec.Cert, a.PEM(), ec.Key)
 	for name, m := range map[string]material{
-		"Ed25519":          a.sign(t, inDays, edwards),
-		"RSA in PKCS #8":   a.sign(t, inDays, rsaKey),
+		"Ed25519":          a.sign(inDays, edwards),
+		"RSA in PKCS #8":   a.sign(inDays, rsaKey),
 		"RSA in PKCS #1":   pkcs1,
 		"ECDSA in PKCS #8": ec,
 		"ECDSA in SEC 1":   sec1,
@@ -107,8 +108,8 @@ func TestKeysOfAllKindsAreServed(t *testing.T) {
 }
 
 func TestQuestionablePairsAreServedWithAWarning(t *testing.T) {
-	a := newAuthority(t)
-	later := template(time.Now().Add(91*day), "example.com") // from tomorrow on
+	a := newAuthority()
+	later := certtest.Template(time.Now().Add(91*day), "example.com") // from tomorrow on
 	key := newRSAKey(t)
 	for _, c := range []struct {
 		name string
@@ -117,10 +118,10 @@ func TestQuestionablePairsAreServedWithAWarning(t *testing.T) {
 		kind certs.Kind
 		want string // part of the reason
 	}{
-		{"expired", a.sign(t, template(time.Now().Add(-time.Hour), "example.com"), key), 0o600, certs.Expiring, ""},
-		{"open key", a.issue(t, "example.com"), 0o644, certs.Warning, "can read the key file"},
-		{"not yet valid", a.sign(t, later, key), 0o600, certs.Warning, "is not valid before"},
-		{"without a name", a.issue(t), 0o600, certs.Warning, "no DNS name"},
+		{"expired", a.sign(certtest.Template(time.Now().Add(-time.Hour), "example.com"), key), 0o600, certs.Expiring, ""},
+		{"open key", a.issue("example.com"), 0o644, certs.Warning, "can read the key file"},
+		{"not yet valid", a.sign(later, key), 0o600, certs.Warning, "is not valid before"},
+		{"without a name", a.issue(), 0o600, certs.Warning, "no DNS name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var j journal

@@ -8,42 +8,38 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/internal/certs"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // buildPebble builds the ACME server that tools/go.mod pins, and returns its path.
 func buildPebble(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "pebble")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-modfile=../../tools/go.mod", "-o", program,
-		"github.com/letsencrypt/pebble/v2/cmd/pebble")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("the ACME server of these tests cannot be built: %v\n%s", err, out)
+	if err := proctest.Build(program, "-modfile=tools/go.mod", "github.com/letsencrypt/pebble/v2/cmd/pebble"); err != nil {
+		t.Fatal(err)
 	}
 	return program
 }
 
 // A pebble is an ACME server that finds every domain on this machine.
 type pebble struct {
-	authority *authority // of its own certificate
+	authority authority // of its own certificate
 	address   string
-	stop      func()
+	process   *proctest.Process
 }
 
 // startPebble starts the server and waits until it answers. It looks for proof at
 // the two ports, and what it issues lives as long as life.
 func startPebble(t *testing.T, program string, tlsPort, httpPort int, life time.Duration) *pebble {
 	t.Helper()
-	p := &pebble{authority: newAuthority(t), address: freeAddress(t)}
-	pair := p.authority.issue(t, "127.0.0.1").write(t, t.TempDir(), "pebble")
+	p := &pebble{authority: newAuthority(), address: proctest.FreeAddr()}
+	pair := p.authority.issue("127.0.0.1").write(t, t.TempDir(), "pebble")
 	config := filepath.Join(t.TempDir(), "pebble.json")
 	write(t, config, must(json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": p.address, "certificate": pair.Cert, "privateKey": pair.Key,
@@ -51,55 +47,26 @@ func startPebble(t *testing.T, program string, tlsPort, httpPort int, life time.
 		"retryAfter": map[string]int{"authz": 1, "order": 1},
 		"profiles":   map[string]any{"default": map[string]any{"description": "-", "validityPeriod": int(life.Seconds())}},
 	}}))(t))
-	cmd := exec.Command(program, "-config", config, "-dnsserver", serveDNS(t))
-	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); cmd.Wait() }()
-	p.stop = func() { cmd.Process.Kill(); <-ended }
-	t.Cleanup(func() {
-		if p.stop(); t.Failed() {
-			t.Logf("the ACME server said:\n%s", &out)
+	p.process = proctest.Launch{
+		Args: []string{program, "-config", config, "-dnsserver", serveDNS(t)},
+		Env:  []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"},
+	}.Start(t)
+	p.process.Await(t, 30*time.Second, func() error {
+		conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.authority.Pool()})
+		if err == nil {
+			conn.Close()
 		}
+		return err
 	})
-	p.await(t, ended)
 	return p
-}
-
-func (p *pebble) await(t *testing.T, ended <-chan struct{}) {
-	t.Helper()
-	for deadline := time.After(30 * time.Second); ; {
-		if nc, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.authority.pool()}); err == nil {
-			nc.Close()
-			return
-		}
-		select {
-		case <-ended:
-			t.Fatal("the ACME server ended")
-		case <-deadline:
-			t.Fatalf("the ACME server does not answer at %s", p.address)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }
 
 // options asks the server for certificates of domains.
 func (p *pebble) options(j *journal, cache string, domains ...string) certs.Options {
 	return certs.Options{Report: j.report, ACME: certs.ACME{
 		Domains: domains, Email: "admin@example.com", Cache: cache,
-		Directory: "https://" + p.address + "/dir", RootCAs: p.authority.pool(),
+		Directory: "https://" + p.address + "/dir", RootCAs: p.authority.Pool(),
 	}}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func port(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }

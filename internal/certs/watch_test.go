@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/certs"
+	"github.com/weirstream/weir/internal/certtest"
 )
 
 func TestReloadIsForNewHandshakesOnly(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	before, after := a.issue(t, "example.com"), a.issue(t, "example.com", "www.example.com")
+	a, dir := newAuthority(), t.TempDir()
+	before, after := a.issue("example.com"), a.issue("example.com", "www.example.com")
 	var j journal
 	s := open(t, certs.Options{Pairs: []certs.Pair{before.write(t, dir, "a")}, Report: j.report})
 	address := serve(t, s.TLSConfig())
@@ -57,17 +58,17 @@ func echo(t *testing.T, c net.Conn, text string) {
 }
 
 func TestHalfWrittenPairIsNeverServed(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	before, after, other := a.issue(t, "example.com"), a.issue(t, "example.com"), a.issue(t, "other.example")
+	a, dir := newAuthority(), t.TempDir()
+	before, after, other := a.issue("example.com"), a.issue("example.com"), a.issue("other.example")
 	var j journal
 	pair := before.write(t, dir, "a")
 	s := open(t, certs.Options{Pairs: []certs.Pair{pair, other.write(t, dir, "other")}, Report: j.report})
 	address := serve(t, s.TLSConfig())
 	j.wantKinds(t, "after opening", certs.Loaded, certs.Loaded)
 
-	other = a.issue(t, "other.example")
+	other = a.issue("other.example")
 	other.write(t, dir, "other")
-	write(t, pair.Cert, after.cert)
+	write(t, pair.Cert, after.Cert)
 	wantError(t, s.Reload(), "the key does not belong to the certificate", pair)
 	before.wantServed(t, address, "example.com", "half written")
 	other.wantServed(t, address, "other.example", "beside a pair that is half written")
@@ -75,10 +76,10 @@ func TestHalfWrittenPairIsNeverServed(t *testing.T) {
 	e := j.wantKinds(t, "half written", certs.Failed, certs.Loaded)[0]
 	wantError(t, e.Err, "the key does not belong", pair)
 
-	write(t, pair.Key, after.key[:99])
+	write(t, pair.Key, after.Key[:99])
 	wantError(t, s.Reload(), "not complete", pair)
 	before.wantServed(t, address, "example.com", "with half a key")
-	write(t, pair.Key, after.key)
+	write(t, pair.Key, after.Key)
 	if err := s.Reload(); err != nil {
 		t.Error(err)
 	}
@@ -87,13 +88,13 @@ func TestHalfWrittenPairIsNeverServed(t *testing.T) {
 }
 
 func TestRestoredFilesEndTheFailure(t *testing.T) {
-	before := newAuthority(t).issue(t, "example.com")
+	before := newAuthority().issue("example.com")
 	var j journal
 	pair := before.write(t, t.TempDir(), "a")
 	s := open(t, certs.Options{Pairs: []certs.Pair{pair}, Report: j.report})
 	write(t, pair.Key, nil)
 	wantError(t, s.Reload(), "it is empty", pair)
-	write(t, pair.Key, before.key)
+	write(t, pair.Key, before.Key)
 	if err := s.Reload(); err != nil {
 		t.Error(err)
 	}
@@ -141,19 +142,19 @@ func offered(t *testing.T, s *certs.Store) *x509.Certificate {
 }
 
 func TestWatchSeesChangedFiles(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
-	before := a.sign(t, template(start.Add(60*day), "example.com"), newRSAKey(t))
-	after := a.sign(t, template(start.Add(61*day), "example.com"), newRSAKey(t))
+	a, dir := newAuthority(), t.TempDir()
+	before := a.sign(certtest.Template(start.Add(60*day), "example.com"), newRSAKey(t))
+	after := a.sign(certtest.Template(start.Add(61*day), "example.com"), newRSAKey(t))
 	pair := before.write(t, dir, "a")
 	watched(t, pair, 0, func(t *testing.T, s *certs.Store, j *journal) {
 		wait(time.Minute)
 		j.wantKinds(t, "while nothing changes", certs.Loaded)
-		write(t, pair.Cert, after.cert)
+		write(t, pair.Cert, after.Cert)
 		wait(9 * time.Second)
 		j.wantKinds(t, "before the next look")
 		wait(time.Minute)
 		j.wantKinds(t, "half written", certs.Failed)
-		write(t, pair.Key, after.key)
+		write(t, pair.Key, after.Key)
 		wait(10 * time.Second)
 		j.wantKinds(t, "written", certs.Loaded)
 		if !offered(t, s).Equal(after.leaf(t)) {
@@ -172,10 +173,10 @@ func TestWatchSeesChangedFiles(t *testing.T) {
 
 // TestWatchSeesSwappedLinks: this is how Kubernetes replaces the files of a secret.
 func TestWatchSeesSwappedLinks(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
+	a, dir := newAuthority(), t.TempDir()
 	versions := []material{
-		a.sign(t, template(start.Add(60*day), "example.com"), newRSAKey(t)),
-		a.sign(t, template(start.Add(60*day), "example.com"), newRSAKey(t)),
+		a.sign(certtest.Template(start.Add(60*day), "example.com"), newRSAKey(t)),
+		a.sign(certtest.Template(start.Add(60*day), "example.com"), newRSAKey(t)),
 	}
 	modified := time.Now()
 	for i, m := range versions {
@@ -216,10 +217,10 @@ func link(t *testing.T, target, name string) {
 }
 
 func TestExpiryIsReportedOnceADay(t *testing.T) {
-	a, dir := newAuthority(t), t.TempDir()
+	a, dir := newAuthority(), t.TempDir()
 	end := start.Add(16 * day)
-	long := a.sign(t, template(end, "example.com"), newRSAKey(t))
-	next := a.sign(t, template(start.Add(90*day), "example.com"), newRSAKey(t))
+	long := a.sign(certtest.Template(end, "example.com"), newRSAKey(t))
+	next := a.sign(certtest.Template(start.Add(90*day), "example.com"), newRSAKey(t))
 	pair := long.write(t, dir, "a")
 	watched(t, pair, time.Hour, func(t *testing.T, s *certs.Store, j *journal) {
 		wait(47 * time.Hour)
@@ -243,9 +244,9 @@ func TestExpiryIsReportedOnceADay(t *testing.T) {
 // TestShortLivedCertificateIsNotAlwaysExpiring: one for six days is reported in
 // the last quarter.
 func TestShortLivedCertificateIsNotAlwaysExpiring(t *testing.T) {
-	six := template(start.Add(6*day), "example.com")
+	six := certtest.Template(start.Add(6*day), "example.com")
 	six.NotBefore = start
-	pair := newAuthority(t).sign(t, six, newRSAKey(t)).write(t, t.TempDir(), "a")
+	pair := newAuthority().sign(six, newRSAKey(t)).write(t, t.TempDir(), "a")
 	watched(t, pair, time.Hour, func(t *testing.T, s *certs.Store, j *journal) {
 		wait(4 * day)
 		j.wantKinds(t, "after four days", certs.Loaded)

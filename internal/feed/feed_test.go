@@ -1,7 +1,6 @@
 package feed_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +18,7 @@ import (
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -138,7 +138,7 @@ func TestNothingIsAcknowledgedWhileTheLogRefuses(t *testing.T) {
 	bed.Log.Full.Store(true)
 	q := newQueue(bodies("a", "b", "c")...)
 	q.batch = 2
-	var log syncBuffer
+	var log proctest.Transcript
 	r := bed.Start(feed.Options{Spec: spec(nil), Source: q, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	feedtest.Await(t, "three refusals", func() error { return feedtest.Not(bed.Log.Refused.Load() >= 3, "%d", bed.Log.Refused.Load()) })
 	if s := r.Stats(); q.acknowledged() != 0 || s.Published != 0 || s.State != feed.Failing || !strings.Contains(s.Error, "full") || s.Failures != 1 {
@@ -273,7 +273,7 @@ func TestPoisonDoesNotHoldUpTheOthers(t *testing.T) {
 
 func TestPoisonIsDroppedWithoutADeadLetterTopic(t *testing.T) {
 	bed := feedtest.New(t)
-	var log syncBuffer
+	var log proctest.Transcript
 	q := newQueue(feed.Message{Body: []byte("1")}, feed.Message{Body: []byte("2"), Key: "k"}, feed.Message{Body: []byte("3")})
 	r := bed.Start(feed.Options{Spec: spec(func(s *feed.Spec) { s.DeadLetter = "" }), Source: q, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	bed.AwaitData("**", []string{"2"})
@@ -310,7 +310,7 @@ func TestPositionIsStoredWithTheMessages(t *testing.T) {
 
 func TestSourceIsRunAgainAndLoggedOncePerChange(t *testing.T) {
 	bed := feedtest.New(t)
-	var log syncBuffer
+	var log proctest.Transcript
 	q := newQueue(bodies("a")...)
 	r := bed.Start(feed.Options{Spec: spec(nil), Source: q, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	bed.AwaitData("in/*", []string{"a"})
@@ -340,23 +340,6 @@ func (hanging) Run(_ context.Context, in *feed.Intake) error {
 	in.Running()
 	<-in.Grace().Done()
 	return nil
-}
-
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // TestMessagesThatOnlyTheLogRefuses has a log that is stricter than the hub.

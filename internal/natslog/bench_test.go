@@ -23,7 +23,7 @@ var setups = map[string]func(t testing.TB) *server{
 		s := natsserver.Start(t, natsserver.Options{Config: "max_payload: 8MB"})
 		return &server{s, t, s.URL()}
 	},
-	"three": func(t testing.TB) *server { return startFlock(t).way() },
+	"three": func(t testing.TB) *server { return startTrio(t).server },
 }
 
 var setupNames = []string{"one", "sync", "three"}

@@ -15,6 +15,18 @@
 // within three seconds; in that time they may be from the past. Then a node waits too
 // short in Sync, or tries to store something that is refused. Next reads from any
 // replica, which may be late.
+//
+// For a log with the name NAME a user must be allowed to publish to
+//
+//	weir.NAME.>
+//	$JS.API.STREAM.*.WEIR_NAME
+//	$JS.API.STREAM.MSG.*.WEIR_NAME
+//	$JS.API.CONSUMER.CREATE.WEIR_NAME
+//	$JS.API.CONSUMER.CREATE.WEIR_NAME.*
+//	$JS.API.CONSUMER.MSG.NEXT.WEIR_NAME.*
+//
+// and to subscribe to weir.NAME._turn and _INBOX.>. Without that _turn all works but
+// [Engine.Claim]. Dots of NAME are = in all of these.
 package natslog
 
 import (
@@ -67,6 +79,7 @@ type Engine struct {
 	maxBytes int64
 	room     room
 	logger   *slog.Logger
+	turn     *turn
 
 	reading chan struct{} // capacity 1: full while Next has the tail
 	tail    *tail
@@ -74,11 +87,11 @@ type Engine struct {
 
 // Options configure a connection. Zero fields take the defaults stated.
 type Options struct {
-	URL        string        // see Connect
-	Name       string        // of the log, one of several on a server: letters, digits and -._; "": "weir"
-	Wait       time.Duration // for an answer; 0: 5 s
-	Replicas   int           // of a stream that is made, if the URL does not say; 0: 1
-	Logger     *slog.Logger  // nil: none
+	URL      string        // see Connect
+	Name     string        // of the log, one of several on a server: letters, digits and -._; "": "weir"
+	Wait     time.Duration // for an answer; 0: 5 s
+	Replicas int           // of a stream that is made, if the URL does not say; 0: 1
+	Logger   *slog.Logger  // nil: none
 }
 
 var goodName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -116,13 +129,16 @@ func Connect(ctx context.Context, o Options) (*Engine, error) {
 	}
 	token := strings.ReplaceAll(o.Name, ".", "=") // names of streams have no dots, and no log has =
 	e := &Engine{
-		stream: "WEIR_" + token, prefix: "weir." + token + ".", logger: o.Logger, reading: make(chan struct{}, 1),
+		stream: "WEIR_" + token, prefix: "weir." + token + ".", logger: o.Logger, turn: newTurn(), reading: make(chan struct{}, 1),
 		replicas: cmp.Or(p.replicas, o.Replicas), maxBytes: cmp.Or(p.maxBytes, -1),
 	}
 	if e.line, err = dial(ctx, p, o.Wait, o.Logger); err != nil {
 		return nil, err
 	}
-	if err := e.check(ctx); err != nil {
+	if err = e.check(ctx); err == nil {
+		err = e.listen()
+	}
+	if err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -218,27 +234,44 @@ func (e *Engine) Append(ctx context.Context, epoch string, after sharedlog.Mark,
 	if !frees && !e.fits(ctx, len(record)) {
 		return nil, fmt.Errorf("%w: the stream has max_bytes %d, of which a part is for cleaning up", eventlog.ErrFull, e.room.limit.Load())
 	}
+	own, err := e.turn.await(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: another node's turn: %v", sharedlog.ErrRefused, err)
+	}
 	m := e.conditional(epoch, after, tag)
 	m.Data = record
+	if own {
+		m.Header[turnHeader] = []string{e.turn.self}
+	}
+	pos, err := e.store(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if pos != after.Pos+1 {
+		return nil, fmt.Errorf("natslog: record %d was stored as %d", after.Pos+1, pos)
+	}
+	e.room.add(pos, len(record))
+	e.turn.end(e.turn.self)
+	return nil, nil
+}
+
+// store sends a message to the stream, and returns its sequence.
+func (e *Engine) store(ctx context.Context, m *nats.Msg) (uint64, error) {
 	answer, err := e.line.ask(ctx, m)
 	if err != nil {
-		return nil, e.unsent(err, len(record))
+		return 0, e.unsent(err, len(m.Data))
 	}
 	var ack struct {
 		problem
 		Sequence uint64 `json:"seq"`
 	}
 	if err := json.Unmarshal(answer.Data, &ack); err != nil {
-		return nil, fmt.Errorf("natslog: answer to an append: %w", err)
+		return 0, fmt.Errorf("natslog: answer to an append: %w", err)
 	}
 	if err := ack.err(); err != nil {
-		return nil, refusal(err)
+		return 0, refusal(err)
 	}
-	if ack.Sequence != after.Pos+1 {
-		return nil, fmt.Errorf("natslog: record %d was stored as %d", after.Pos+1, ack.Sequence)
-	}
-	e.room.add(ack.Sequence, len(record))
-	return nil, nil
+	return ack.Sequence, nil
 }
 
 // conditional returns a message that is stored only after one record. A sequence alone

@@ -201,7 +201,7 @@ func TestCutConnectionsCostNothing(t *testing.T) {
 	ld := startLoad(t, s.pair("cut", sharedlog.Options{}))
 	for range 20 {
 		ld.more(30)
-		r.reset()
+		r.Cut()
 	}
 	ld.more(30)
 	ld.end()
@@ -217,11 +217,10 @@ func TestLostAnswersAreResolved(t *testing.T) {
 	ld := startLoad(t, s.pair("answers", sharedlog.Options{}))
 	for range 5 {
 		ld.more(30)
-		before := r.lost.Load()
-		r.lose()
-		within(t, 10*time.Second, "answers to both nodes are lost", func() bool { return r.lost.Load() >= before+2 })
-		r.mend()
-		r.reset()
+		before := r.Lost()
+		heal := r.LoseAnswers()
+		within(t, 10*time.Second, "answers to both nodes are lost", func() bool { return r.Lost() >= before+2 })
+		heal()
 	}
 	ld.more(30)
 	ld.end()
@@ -238,7 +237,7 @@ func TestNodeThatIsCutOffCatchesUp(t *testing.T) {
 	o := sharedlog.Options{Wait: 500 * time.Millisecond}
 	ld := startLoad(t, [2]*sharedlog.Log{s.open("split", o), way.open("split", o)})
 	ld.more(100)
-	r.cut()
+	heal := r.Unplug()
 	within(t, 10*time.Second, "the node refuses", func() bool {
 		ld.mu.Lock()
 		defer ld.mu.Unlock()
@@ -248,7 +247,7 @@ func TestNodeThatIsCutOffCatchesUp(t *testing.T) {
 		t.Errorf("%d messages can be read, want at least 50", len(es))
 	}
 	ld.more(100)
-	r.mend()
+	heal()
 	within(t, 10*time.Second, "the node publishes again", func() bool { return ld.nodes[1].Append(t.Context(), message("t/x", "node9/9/9")) == nil })
 	ld.mu.Lock()
 	ld.not = append(ld.not, "node9/9/9")
@@ -284,9 +283,8 @@ func TestFullStreamRefusesAndReadersGoOn(t *testing.T) {
 // TestFullServerRefuses fills what the server has for streams, without a limit of this
 // one.
 func TestFullServerRefuses(t *testing.T) {
-	o := fast(t, "")
-	o.Config = strings.Replace(o.Config, "store_dir", "max_file_store: 4000000, store_dir", 1)
-	process := natsserver.Start(t, o)
+	process := natsserver.Start(t, natsserver.Options{Bare: true,
+		Config: fmt.Sprintf("max_payload: 8MB\njetstream { max_file_store: 4000000, store_dir: %q }", t.TempDir())})
 	s := &server{process, t, process.URL()}
 	l := s.open("full", sharedlog.Options{})
 	big := strings.Repeat("x", 100_000)
@@ -463,7 +461,7 @@ func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 	if err := b.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	relay.cut()
+	heal := relay.Unplug()
 	for i := range 100 {
 		add(t, a, message("a", fmt.Sprint(i)))
 	}
@@ -472,7 +470,7 @@ func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	relay.mend()
+	heal()
 	within(t, 10*time.Second, "the node has caught up", func() bool { return b.Head() == a.Head() })
 	for _, l := range []*sharedlog.Log{a, b} {
 		if es, lost := read(t, l, 1, "a"); strings.Join(data(es), " ") != "95 96 97 98 99" || lost != 96 {

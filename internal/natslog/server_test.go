@@ -2,7 +2,6 @@ package natslog_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/natsserver"
@@ -21,9 +21,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
-// fast is a server that does not wait for its disk: it forgets nothing when it is killed.
-func fast(t testing.TB, more string) natsserver.Options {
-	return natsserver.Options{Bare: true, Config: fmt.Sprintf("jetstream { store_dir: %q }\nmax_payload: 8MB\n%s", t.TempDir(), more)}
+// fast is a server that does not wait for its disk, with more in its configuration.
+func fast(more string) natsserver.Options {
+	return natsserver.Options{Lazy: true, Config: "max_payload: 8MB\n" + more}
 }
 
 // A server is a nats-server that a test has started, or a way to it.
@@ -35,12 +35,19 @@ type server struct {
 
 func startServer(t testing.TB) *server {
 	t.Helper()
-	s := natsserver.Start(t, fast(t, ""))
+	s := natsserver.Start(t, fast(""))
 	return &server{s, t, s.URL()}
 }
 
 // at is the same server under another URL.
 func (s *server) at(t testing.TB, url string) *server { return &server{s.Server, t, url} }
+
+// via starts a relay, and returns the way through it.
+func (s *server) via() (*server, *feedtest.Relay) {
+	s.t.Helper()
+	r := feedtest.NewRelay(s.t, s.Addr())
+	return &server{s.Server, s.t, "nats://" + r.Addr()}, r
+}
 
 // connect connects to the log with a name.
 func (s *server) connect(name string, wait time.Duration) *natslog.Engine {

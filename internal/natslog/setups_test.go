@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirstream/weir/internal/feed/feedtest"
+	"github.com/weirstream/weir/internal/certtest"
 	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/natsserver"
 	"github.com/weirstream/weir/internal/sharedlog"
@@ -26,7 +26,7 @@ func (s *server) connectErr(name string) (*natslog.Engine, error) {
 // start starts a server with a further configuration. Its URL has no user.
 func start(t *testing.T, config string) *server {
 	t.Helper()
-	s := natsserver.Start(t, fast(t, config))
+	s := natsserver.Start(t, fast(config))
 	return &server{s, t, s.URL()}
 }
 
@@ -59,7 +59,7 @@ func TestURLsAreChecked(t *testing.T) {
 // TestUsersAreKnown uses servers that want a password, a token or TLS.
 func TestUsersAreKnown(t *testing.T) {
 	dir := t.TempDir()
-	if err := feedtest.WriteCertificate(dir); err != nil {
+	if err := certtest.SelfSigned("127.0.0.1").Write(dir); err != nil {
 		t.Fatal(err)
 	}
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")

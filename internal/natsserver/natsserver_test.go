@@ -76,3 +76,20 @@ func TestPausedServerIsSilent(t *testing.T) {
 		t.Errorf("%q, %v", answer[:n], err)
 	}
 }
+
+// TestClusterGoesOnWithoutItsLeader kills it, and starts it again.
+func TestClusterGoesOnWithoutItsLeader(t *testing.T) {
+	c := natsserver.StartCluster(t, natsserver.Options{Lazy: true})
+	first := c.Leader("probe")
+	first.Kill()
+	if second := c.Leader("probe", first); second == first {
+		t.Error("who was killed leads the stream")
+	}
+	first.Restart()
+	c.Leader("probe")
+	for _, s := range c.Servers {
+		if !strings.Contains(c.URL(), s.Addr()) {
+			t.Errorf("the URL is %s, without %s", c.URL(), s.Addr())
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/limit"
 	"github.com/weirstream/weir/internal/presence"
 	"github.com/weirstream/weir/internal/redislog"
+	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
@@ -61,28 +62,6 @@ func startNode(t *testing.T, addr, name string) *node {
 	n.crash = sync.OnceFunc(func() { h.Close(); cancel(); running.Wait() })
 	t.Cleanup(n.stop)
 	return n
-}
-
-// A redis is a server whose log survives a kill.
-type redis struct {
-	*feedtest.Process
-	t    *testing.T
-	addr string
-	dir  string
-}
-
-func startRedis(t *testing.T) *redis {
-	t.Helper()
-	r := &redis{t: t, addr: fmt.Sprint("127.0.0.1:", feedtest.FreePort()), dir: t.TempDir()}
-	r.start()
-	return r
-}
-
-func (r *redis) start() {
-	r.t.Helper()
-	_, port, _ := strings.Cut(r.addr, ":")
-	r.Process = feedtest.Launch(r.t, nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "yes")
-	await(r.t, "Redis is ready", func() bool { return strings.Contains(r.Said(), "Ready to accept connections") })
 }
 
 func await(t *testing.T, what string, ok func() bool) {
@@ -166,8 +145,8 @@ type stay struct {
 // killed, one leaves in order, one comes later, and what keeps the log is away for a
 // while.
 func TestNodesAgreeOnWhoIsThere(t *testing.T) {
-	redis := startRedis(t)
-	addr := redis.addr
+	redis := redisserver.Start(t, redisserver.Options{})
+	addr := redis.Addr()
 	nodes := []*node{startNode(t, addr, "1"), startNode(t, addr, "2"), startNode(t, addr, "3")}
 	seen := follow(t, nodes[1])
 	rng := rand.New(rand.NewPCG(6, 3))
@@ -219,7 +198,7 @@ func TestNodesAgreeOnWhoIsThere(t *testing.T) {
 		churn(15)
 		time.Sleep(deadTime) // as long as it takes to be taken for gone, and to be refused by the log
 	}
-	redis.start()
+	redis.Restart()
 	if n := nodes[1].Nodes(); n != 2 {
 		t.Errorf("there are %d nodes after the log was away, want 2: nobody is gone because of that", n)
 	}
@@ -269,7 +248,7 @@ func without(list []int, x int) (rest []int) {
 
 // TestANodeThatWasCutOff has a node that others take for gone tell everything again.
 func TestANodeThatWasCutOff(t *testing.T) {
-	addr := startRedis(t).addr
+	addr := redisserver.Start(t, redisserver.Options{}).Addr()
 	relay := feedtest.NewRelay(t, addr)
 	a, b := startNode(t, addr, "1"), startNode(t, relay.Addr(), "2")
 	seen := follow(t, a)
@@ -285,7 +264,7 @@ func TestANodeThatWasCutOff(t *testing.T) {
 
 // TestLimitsHoldForAllNodes takes slots on two nodes.
 func TestLimitsHoldForAllNodes(t *testing.T) {
-	addr := startRedis(t).addr
+	addr := redisserver.Start(t, redisserver.Options{}).Addr()
 	a, b := startNode(t, addr, "1"), startNode(t, addr, "2")
 	ada, limits := limit.UserKey("ada"), 3
 	want := limit.Want{Key: ada, Limit: limits}

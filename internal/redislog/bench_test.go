@@ -14,11 +14,11 @@ import (
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
-// durabilities are settings of redis-server.
+// durabilities are settings of a server that keeps nothing otherwise.
 var durabilities = map[string][]string{
 	"off":      nil,
 	"everysec": {"--appendonly", "yes", "--appendfsync", "everysec"},
-	"always":   always,
+	"always":   {"--appendonly", "yes", "--appendfsync", "always"},
 }
 
 // BenchmarkPublish publishes messages of 128 bytes, 64 at a time, on all nodes together.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -15,9 +14,6 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
-
-// always are the settings under which redis-server forgets nothing that it answered.
-var always = []string{"--appendonly", "yes", "--appendfsync", "always"}
 
 // A load is two nodes on which messages are published all the time.
 type load struct {
@@ -106,7 +102,7 @@ func (s *server) pair(name string, o sharedlog.Options) [2]*sharedlog.Log {
 
 // TestNothingAcknowledgedIsLostWhenRedisIsKilled kills it under load, several times.
 func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
-	s := startServer(t, always...)
+	s := startDurable(t)
 	var mu sync.Mutex
 	var status []bool
 	o := sharedlog.Options{Wait: time.Second, Status: func(up bool, reason error) {
@@ -122,13 +118,13 @@ func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
 		mu.Lock()
 		n := len(status)
 		mu.Unlock()
-		s.kill()
+		s.Kill()
 		within(t, 5*time.Second, "the node says that redis is down", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(status) > n
 		})
-		s.start()
+		s.Restart()
 	}
 	ld.more(200)
 	ld.end()
@@ -145,7 +141,7 @@ func TestPausedRedisIsWaitedForAndReadersGoOn(t *testing.T) {
 	o := sharedlog.Options{Wait: 500 * time.Millisecond}
 	ld := startLoad(t, s.pair("paused", o))
 	ld.more(100)
-	s.stop()
+	s.Pause()
 	pause := time.After(3 * time.Second)
 	time.Sleep(100 * time.Millisecond) // what was on its way is answered
 	before := ld.acknowledged.Load()
@@ -161,7 +157,7 @@ func TestPausedRedisIsWaitedForAndReadersGoOn(t *testing.T) {
 	if after := ld.acknowledged.Load(); after != before {
 		t.Errorf("%d messages were acknowledged while redis was stopped", after-before)
 	}
-	s.resume()
+	s.Resume()
 	ld.more(100)
 	ld.mu.Lock()
 	ld.not = append(ld.not, "node9/9/9")
@@ -171,12 +167,12 @@ func TestPausedRedisIsWaitedForAndReadersGoOn(t *testing.T) {
 
 // TestReaderOfOldDataWaitsForRedis reads what is only in Redis while that is killed.
 func TestReaderOfOldDataWaitsForRedis(t *testing.T) {
-	s := startServer(t, always...)
+	s := startDurable(t)
 	l := s.open("old", sharedlog.Options{HotBytes: 1, Wait: 200 * time.Millisecond})
 	for i := range 10 {
 		add(t, l, message("a", fmt.Sprint(i)))
 	}
-	s.kill()
+	s.Kill()
 	done := make(chan []string)
 	go func() {
 		es, _ := read(t, l, 0, "a")
@@ -187,7 +183,7 @@ func TestReaderOfOldDataWaitsForRedis(t *testing.T) {
 		t.Errorf("%q was read while redis was away", got)
 	case <-time.After(time.Second):
 	}
-	s.start()
+	s.Restart()
 	if got := <-done; len(got) != 10 {
 		t.Errorf("%d messages, want 10", len(got))
 	}
@@ -199,7 +195,7 @@ func TestCutConnectionsCostNothing(t *testing.T) {
 	ld := startLoad(t, s.pair("cut", sharedlog.Options{}))
 	for range 20 {
 		ld.more(30)
-		s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	}
 	ld.more(30)
 	ld.end()
@@ -224,7 +220,7 @@ func TestFullRedisRefusesAndReadersGoOn(t *testing.T) {
 	if es, lost := read(t, l, 0, "a"); len(es) != n-1 || lost != 0 {
 		t.Errorf("%d messages are there, %d were acknowledged", len(es), n-1)
 	}
-	s.do("CONFIG", "SET", "maxmemory", "0")
+	s.Do("CONFIG", "SET", "maxmemory", "0")
 	add(t, l, message("a", "y"))
 	if es, _ := read(t, s.open("full", sharedlog.Options{}), 0, "a"); len(es) != n {
 		t.Errorf("a new node has %d messages, want %d", len(es), n)
@@ -239,7 +235,7 @@ func TestFullRedisMakesRoom(t *testing.T) {
 	for range 10 {
 		add(t, l, message("a", strings.Repeat("x", 1_000_000)), message("b", strings.Repeat("x", 1_000_000)))
 	}
-	s.do("CONFIG", "SET", "maxmemory", "16mb")
+	s.Do("CONFIG", "SET", "maxmemory", "16mb")
 	if err := l.Append(t.Context(), message("a", "y")); !errors.Is(err, eventlog.ErrFull) {
 		t.Fatalf("Append = %v, want ErrFull", err)
 	}
@@ -270,7 +266,7 @@ func TestWipedRedisIsAGap(t *testing.T) {
 	if err := nodes[0].Commit(t.Context(), []eventlog.Put{{Key: "k", Value: []byte("v")}}); err != nil {
 		t.Fatal(err)
 	}
-	s.do("FLUSHALL")
+	s.Do("FLUSHALL")
 	within(t, 10*time.Second, "both nodes have noticed", func() bool { return lapsed.Load() == 2 })
 	e := message("a", "new")
 	add(t, nodes[0], e)
@@ -317,14 +313,14 @@ func TestNewNodeKnowsWhatIsGone(t *testing.T) {
 	if _, err := nodes[1].Forget("rare/3"); err != nil {
 		t.Fatal(err)
 	}
-	before := s.do("XLEN", "{weir:gone}:records")
+	before := s.Do("XLEN", "{weir:gone}:records")
 	for range 2 { // the first makes records that the second deletes
 		if err := nodes[0].Clean(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var n int
-	fmt.Sscan(s.do("XLEN", "{weir:gone}:records"), &n)
+	fmt.Sscan(s.Do("XLEN", "{weir:gone}:records"), &n)
 	if n > 200 {
 		t.Errorf("%d records are left of %s", n, before)
 	}
@@ -360,16 +356,16 @@ func TestNewNodeKnowsWhatIsGone(t *testing.T) {
 // and cleans up: records are gone that it has not seen.
 func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 	s := startServer(t)
-	proxy := startProxy(t, s.addr)
+	way, relay := s.via()
 	o := sharedlog.Options{Wait: time.Second, History: eventlog.Options{Default: eventlog.Retention{MaxEntries: 5}}}
 	a := s.open("lag", o)
-	b := (&server{t: t, addr: proxy.addr}).open("lag", o)
+	b := way.open("lag", o)
 	w := follow(b)
 	add(t, a, message("a", "first"))
 	if err := b.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	proxy.cut()
+	heal := relay.Part()
 	for i := range 100 {
 		add(t, a, message("a", fmt.Sprint(i)))
 	}
@@ -378,7 +374,7 @@ func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	proxy.mend()
+	heal()
 	within(t, 10*time.Second, "the node has caught up", func() bool { return b.Head() == a.Head() })
 	for _, l := range []*sharedlog.Log{a, b} {
 		if es, lost := read(t, l, 1, "a"); strings.Join(data(es), " ") != "95 96 97 98 99" || lost != 96 {
@@ -387,84 +383,5 @@ func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 	}
 	if seqs, got := w.seen(); !slices.Equal(got, []string{"first", "95", "96", "97", "98", "99"}) || !slices.IsSorted(seqs) {
 		t.Errorf("the follower got %q", got)
-	}
-}
-
-// A proxy passes bytes on, until it is cut: then it accepts no connection.
-type proxy struct {
-	t    *testing.T
-	addr string
-	to   string
-
-	mu       sync.Mutex
-	listener net.Listener      // guarded by mu
-	conns    map[net.Conn]bool // guarded by mu
-	wg       sync.WaitGroup
-}
-
-func startProxy(t *testing.T, to string) *proxy {
-	p := &proxy{t: t, addr: freeAddress(t), to: to}
-	p.mend()
-	t.Cleanup(func() { p.cut(); p.wg.Wait() })
-	return p
-}
-
-func (p *proxy) mend() {
-	p.t.Helper()
-	l, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.mu.Lock()
-	p.listener, p.conns = l, make(map[net.Conn]bool)
-	p.mu.Unlock()
-	p.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.wg.Go(func() { p.serve(c) })
-		}
-	})
-}
-
-func (p *proxy) serve(c net.Conn) {
-	defer c.Close()
-	up, err := net.Dial("tcp", p.to)
-	if err != nil {
-		return
-	}
-	defer up.Close()
-	p.mu.Lock()
-	p.conns[c], p.conns[up] = true, true
-	p.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		pass(up, c)
-		up.Close()
-	}()
-	pass(c, up)
-	c.Close()
-	<-done
-}
-
-func pass(to, from net.Conn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if _, bad := to.Write(buf[:n]); err != nil || bad != nil {
-			return
-		}
-	}
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener.Close()
-	for c := range p.conns {
-		c.Close()
 	}
 }

@@ -100,7 +100,7 @@ func (r *reader) count() int {
 // TestReadersOfAllNodesGetEverythingOnce has readers that stay at a node, and readers
 // that go from node to node, while messages are published on all, and Redis is killed.
 func TestReadersOfAllNodesGetEverythingOnce(t *testing.T) {
-	s := startServer(t, always...)
+	s := startDurable(t)
 	o := sharedlog.Options{HotBytes: 20_000}
 	sites := []*site{s.site("hub", o), s.site("hub", o), s.site("hub", o)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -134,8 +134,8 @@ func TestReadersOfAllNodesGetEverythingOnce(t *testing.T) {
 		})
 	}
 	within(t, 10*time.Second, "some messages have come", func() bool { return readers[0].count() > 100 })
-	s.kill()
-	s.start()
+	s.Kill()
+	s.Restart()
 	publishers.Wait()
 	for i, r := range readers {
 		within(t, 20*time.Second, fmt.Sprintf("reader %d has the last messages", i), func() bool { return r.has(3, 299) })

@@ -18,7 +18,7 @@ func TestLogIsALog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			logtest.Run(t, func(t *testing.T, o eventlog.Options) eventlog.Log {
 				n++
-				s := &server{t: t, addr: s.addr}
+				s := s.at(t)
 				return s.open(fmt.Sprint(n), sharedlog.Options{History: o, HotBytes: hot})
 			})
 		})

@@ -91,7 +91,7 @@ func TestAllNodesAnswerAlike(t *testing.T) {
 	}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			s := &server{t: t, addr: s.addr}
+			s := s.at(t)
 			c := newCluster(t, s, fmt.Sprint("alike", seed), sharedlog.Options{History: o, HotBytes: 2000})
 			logtest.Compare(t, c, logtest.Comparison{Seed: seed, Steps: 300, Options: o})
 		})

@@ -1,148 +1,62 @@
 package redislog_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
+	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/redislog"
+	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
-// A server is a redis-server that a test has started.
+// A server is one that a test has started, or a way to it.
 type server struct {
-	t    testing.TB
-	dir  string
-	addr string
-	args []string
-	cmd  *exec.Cmd
-
-	config string // file; "" for none
+	*redisserver.Server
+	t   testing.TB
+	url string
 }
 
-// startServer starts a redis-server on a free port, with a directory of its own. It
-// ends with the test.
+// startServer starts a server that keeps nothing on its disk.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), addr: freeAddress(t), args: args}
-	s.start()
-	t.Cleanup(s.kill)
-	return s
+	return startWith(t, redisserver.Options{Bare: true, Args: args})
 }
 
-func freeAddress(t testing.TB) string {
+// startDurable starts one that has on its disk what it has acknowledged.
+func startDurable(t testing.TB) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return startWith(t, redisserver.Options{})
 }
 
-// start starts it, and waits until it has read its files.
-func (s *server) start() {
+func startWith(t testing.TB, o redisserver.Options) *server {
+	t.Helper()
+	s := redisserver.Start(t, o)
+	return &server{s, t, s.URL()}
+}
+
+// at is the same server for another test.
+func (s *server) at(t testing.TB) *server { return &server{s.Server, t, s.url} }
+
+// via starts a relay, and returns the way through it.
+func (s *server) via() (*server, *feedtest.Relay) {
 	s.t.Helper()
-	_, port, _ := net.SplitHostPort(s.addr)
-	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no"}, s.args...)
-	if s.config != "" {
-		args = append([]string{s.config}, args...)
-	} else {
-		args = append(args, "--save", "")
-	}
-	s.cmd = exec.Command("redis-server", args...)
-	out, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer out.Close()
-	s.cmd.Stdout, s.cmd.Stderr = out, out
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	within(s.t, 10*time.Second, "redis-server answers", func() bool { return s.do("PING") == "PONG" })
-}
-
-// kill ends it at once.
-func (s *server) kill() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-}
-
-// stop and resume stop the process for a while.
-func (s *server) stop()   { s.signal("STOP") }
-func (s *server) resume() { s.signal("CONT") }
-
-// signal uses a program, because not every system that this is compiled for has the signals.
-func (s *server) signal(name string) {
-	s.t.Helper()
-	if out, err := exec.Command("kill", "-"+name, strconv.Itoa(s.cmd.Process.Pid)).CombinedOutput(); err != nil {
-		s.t.Fatalf("kill -%s: %v, %s", name, err, out)
-	}
-}
-
-// info returns a section of what the server says of itself.
-func (s *server) info(section string) string {
-	s.t.Helper()
-	conn, err := net.DialTimeout("tcp", s.addr, time.Second)
-	if err != nil {
-		return ""
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	fmt.Fprintf(conn, "INFO %s\r\n", section)
-	r := bufio.NewReader(conn)
-	line, _ := r.ReadString('\n')
-	var n int
-	if _, err := fmt.Sscanf(line, "$%d", &n); err != nil {
-		return ""
-	}
-	b := make([]byte, n)
-	_, _ = io.ReadFull(r, b)
-	return string(b)
-}
-
-// do sends a command on a connection of its own, and returns the first line of the
-// answer without its first character; "" if there is none.
-func (s *server) do(words ...string) string {
-	conn, err := net.DialTimeout("tcp", s.addr, time.Second)
-	if err != nil {
-		return ""
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(conn, "*%d\r\n", len(words))
-	for _, w := range words {
-		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(w), w)
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil || len(line) < 3 {
-		return ""
-	}
-	return strings.TrimSpace(line[1:])
+	r := feedtest.NewRelay(s.t, s.Addr())
+	return &server{s.Server, s.t, "redis://" + r.Addr()}, r
 }
 
 // connect connects to the log with a name.
 func (s *server) connect(name string, wait time.Duration) *redislog.Engine {
 	s.t.Helper()
-	e, err := redislog.Connect(s.t.Context(), redislog.Options{URL: "redis://" + s.addr, Name: name, Wait: wait})
+	e, err := redislog.Connect(s.t.Context(), redislog.Options{URL: s.url, Name: name, Wait: wait})
 	if err != nil {
 		s.t.Fatal(err)
 	}

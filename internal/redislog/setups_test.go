@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +12,7 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/eventlog/logtest"
 	"github.com/weirstream/weir/internal/redislog"
+	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
@@ -36,49 +34,36 @@ func openURL(t *testing.T, url, name string, o sharedlog.Options) *sharedlog.Log
 // TestClusterIsALog runs the suite of all logs on a Redis Cluster of one server.
 func TestClusterIsALog(t *testing.T) {
 	s := startServer(t, "--cluster-enabled", "yes")
-	if got := s.do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); got != "OK" {
+	if got := s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); got != "OK" {
 		t.Fatalf("ADDSLOTSRANGE = %q", got)
 	}
-	within(t, 10*time.Second, "the cluster is up", func() bool { return s.do("SET", "x", "1") == "OK" })
+	within(t, 10*time.Second, "the cluster is up", func() bool { return s.Do("SET", "x", "1") == "OK" })
 	n := 0
 	logtest.Run(t, func(t *testing.T, o eventlog.Options) eventlog.Log {
 		n++
-		return openURL(t, "redis://"+s.addr, fmt.Sprint(n), sharedlog.Options{History: o, HotBytes: 1})
+		return openURL(t, s.URL(), fmt.Sprint(n), sharedlog.Options{History: o, HotBytes: 1})
 	})
 }
 
 // TestFailoverLosesNothingThatANodeHasSeen kills the server under load while its replica
 // lags behind. Sentinel makes the replica the new server.
 func TestFailoverLosesNothingThatANodeHasSeen(t *testing.T) {
-	first := startServer(t)
-	host, port, _ := net.SplitHostPort(first.addr)
-	second := startServer(t, "--replicaof", host+" "+port)
-	sentinel := startSentinel(t, first)
-	within(t, 20*time.Second, "the replica is in sync", func() bool { return strings.Contains(first.info("replication"), "state=online") })
-	within(t, 20*time.Second, "the replica gets what is written", func() bool { // later than that
-		first.do("SET", "probe", "1")
-		return second.do("EXISTS", "probe") == "1"
-	})
-	within(t, 20*time.Second, "sentinel knows the replica", func() bool {
-		return strings.Contains(sentinel.info("sentinel"), "slaves=1")
-	})
-
-	url := "redis+sentinel://" + sentinel.addr + "/weir"
+	w := redisserver.StartWatched(t, redisserver.Options{Bare: true})
 	var logged notes
 	o := sharedlog.Options{Wait: time.Second, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
-	ld := startLoad(t, [2]*sharedlog.Log{openURL(t, url, "failover", o), openURL(t, url, "failover", o)})
+	ld := startLoad(t, [2]*sharedlog.Log{openURL(t, w.URL(), "failover", o), openURL(t, w.URL(), "failover", o)})
 	ld.more(200)
-	second.stop() // it gets nothing from now on
-	first.do("CLIENT", "KILL", "TYPE", "replica")
+	w.Replica.Pause() // it gets nothing from now on
+	w.Do("CLIENT", "KILL", "TYPE", "replica")
 	ld.more(200)
-	first.kill()
-	second.resume()
+	w.Kill()
+	w.Replica.Resume()
 	ld.more(200)
 	ld.end()
 	if !strings.Contains(logged.String(), "put them back") || strings.Contains(logged.String(), "anew") {
 		t.Errorf("no node has put messages back, or some were lost:\n%s", logged.String())
 	}
-	if es, _ := read(t, openURL(t, url, "failover", o), 0, "**"); len(es) < len(ld.sure) {
+	if es, _ := read(t, openURL(t, w.URL(), "failover", o), 0, "**"); len(es) < len(ld.sure) {
 		t.Errorf("the new server has %d messages, %d were acknowledged", len(es), len(ld.sure))
 	}
 }
@@ -101,21 +86,6 @@ func (n *notes) String() string {
 	return n.b.String()
 }
 
-// startSentinel starts one that watches a server, under the name weir.
-func startSentinel(t *testing.T, of *server) *server {
-	t.Helper()
-	host, port, _ := net.SplitHostPort(of.addr)
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor weir %s %s 1\nsentinel down-after-milliseconds weir 1000\nsentinel failover-timeout weir 3000\n", host, port)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, dir: t.TempDir(), addr: freeAddress(t), config: file, args: []string{"--sentinel"}}
-	s.start()
-	t.Cleanup(s.kill)
-	return s
-}
-
 func TestURLsAreChecked(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://localhost":                `scheme "http"`,
@@ -136,20 +106,20 @@ func TestURLsAreChecked(t *testing.T) {
 // TestSettingsThatCostMessagesAreLogged has a server without a log of its own, that may
 // evict what it likes.
 func TestSettingsThatCostMessagesAreLogged(t *testing.T) {
-	for want, args := range map[string][]string{
-		"appendonly off": nil,
-		"noeviction":     append([]string{"--maxmemory-policy", "allkeys-lru"}, always...),
-		"":               always,
+	for want, o := range map[string]redisserver.Options{
+		"appendonly off": {Bare: true},
+		"noeviction":     {Args: []string{"--maxmemory-policy", "allkeys-lru"}},
+		"":               {},
 	} {
-		s := startServer(t, args...)
+		s := startWith(t, o)
 		var logged notes
-		e, err := redislog.Connect(t.Context(), redislog.Options{URL: "redis://" + s.addr, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		e, err := redislog.Connect(t.Context(), redislog.Options{URL: s.URL(), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.Close()
 		if got := logged.String(); !strings.Contains(got, want) || want == "" && got != "" {
-			t.Errorf("with %q: logged %q, want %q", args, got, want)
+			t.Errorf("with %+v: logged %q, want %q", o, got, want)
 		}
 	}
 }
@@ -157,12 +127,12 @@ func TestSettingsThatCostMessagesAreLogged(t *testing.T) {
 // TestPasswordAndDatabase uses a server with a password, and two databases.
 func TestPasswordAndDatabase(t *testing.T) {
 	s := startServer(t)
-	s.do("CONFIG", "SET", "requirepass", "secret")
-	if _, err := redislog.Connect(t.Context(), redislog.Options{URL: "redis://" + s.addr}); err == nil {
+	s.Do("CONFIG", "SET", "requirepass", "secret")
+	if _, err := redislog.Connect(t.Context(), redislog.Options{URL: s.URL()}); err == nil {
 		t.Error("Connect without the password succeeds")
 	}
-	a := openURL(t, "redis://:secret@"+s.addr, "x", sharedlog.Options{})
-	b := openURL(t, "redis://:secret@"+s.addr+"/1", "x", sharedlog.Options{})
+	a := openURL(t, "redis://:secret@"+s.Addr(), "x", sharedlog.Options{})
+	b := openURL(t, "redis://:secret@"+s.Addr()+"/1", "x", sharedlog.Options{})
 	add(t, a, message("a", "1"))
 	if err := b.Sync(t.Context()); err != nil || b.Head() != 0 || a.Epoch() == b.Epoch() {
 		t.Errorf("database 1 has head %d (%v), epoch %q; want 0, another than %q", b.Head(), err, b.Epoch(), a.Epoch())

@@ -2,14 +2,10 @@ package redislog_test
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/weirstream/weir/eventlog"
-	"github.com/weirstream/weir/internal/feed/feedtest"
-	"github.com/weirstream/weir/internal/redislog"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
@@ -17,25 +13,15 @@ import (
 // way of 20 ms to Redis and back: it is always late, unless the first waits for it.
 func TestAFarNodeGetsItsTurn(t *testing.T) {
 	s := startServer(t)
-	near := s.open("turn", sharedlog.Options{})
-	relay := feedtest.NewRelay(t, s.addr)
+	way, relay := s.via()
 	relay.Slow(10 * time.Millisecond)
-	engine, err := redislog.Connect(t.Context(), redislog.Options{URL: "redis://" + relay.Addr(), Name: "turn", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	far, err := sharedlog.Open(t.Context(), engine, sharedlog.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer far.Close()
-
+	near, far := s.open("turn", sharedlog.Options{}), way.open("turn", sharedlog.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var writing sync.WaitGroup
 	for range 4 {
 		writing.Go(func() {
 			for ctx.Err() == nil {
-				if err := near.Append(context.WithoutCancel(ctx), entry("near")); err != nil {
+				if err := near.Append(context.WithoutCancel(ctx), message("a", "near")); err != nil {
 					t.Error(err)
 				}
 			}
@@ -44,7 +30,7 @@ func TestAFarNodeGetsItsTurn(t *testing.T) {
 	const n = 10
 	begin, head := time.Now(), near.Head()
 	for range n {
-		if err := far.Append(ctx, entry("far")); err != nil {
+		if err := far.Append(ctx, message("a", "far")); err != nil {
 			t.Error(err)
 		}
 	}
@@ -59,8 +45,4 @@ func TestAFarNodeGetsItsTurn(t *testing.T) {
 	} else {
 		t.Logf("%d messages of the far node took %v; meanwhile the near node stored %.0f a second", n, took, rate)
 	}
-}
-
-func entry(data string) *eventlog.Entry {
-	return &eventlog.Entry{Message: eventlog.Message{Topics: []string{"a"}, Data: []byte(data)}}
 }

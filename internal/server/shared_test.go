@@ -1,75 +1,30 @@
 package server_test
 
 import (
-	"bufio"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/server"
 )
 
 // A redisServer is a real one, for the log of several nodes.
 type redisServer struct {
-	t    *testing.T
+	*redisserver.Server
 	addr string
-	dir  string
-	cmd  *exec.Cmd
 }
 
 func newRedis(t *testing.T) *redisServer {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	s := &redisServer{t: t, addr: ln.Addr().String(), dir: t.TempDir()}
-	ln.Close()
-	s.start()
-	t.Cleanup(s.kill)
-	return s
+	s := redisserver.Start(t, redisserver.Options{})
+	return &redisServer{s, s.Addr()}
 }
 
-func (s *redisServer) start() {
-	s.t.Helper()
-	_, port, _ := net.SplitHostPort(s.addr)
-	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "")
-	log, err := os.OpenFile(filepath.Join(s.dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	eventually(s.t, "Redis answers", func() bool {
-		nc, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			return false
-		}
-		defer nc.Close()
-		_ = nc.SetDeadline(time.Now().Add(time.Second))
-		fmt.Fprint(nc, "PING\r\n")
-		line, _ := bufio.NewReader(nc).ReadString('\n')
-		return line == "+PONG\r\n"
-	})
-}
-
-func (s *redisServer) kill() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-}
+func (s *redisServer) start() { s.Restart() }
+func (s *redisServer) kill()  { s.Kill() }
 
 // node starts a server that shares the log in redis.
 func node(t *testing.T, redis *redisServer) *running {

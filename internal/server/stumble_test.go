@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,23 +16,25 @@ import (
 
 // A stumble is something that happens to what keeps the log of two nodes.
 type stumble struct {
-	name   string
-	begin  func(t *testing.T, s *pair)
-	end    func(t *testing.T, s *pair)
-	lasts  time.Duration
-	refuse int  // status of what is published meanwhile; 0: nothing is refused
-	tells  bool // readers of both nodes get an event
+	name    string
+	several bool // servers that stand in for each other
+	begin   func(s *pair)
+	end     func(s *pair)
+	lasts   time.Duration
+	refuse  int  // status of what is published meanwhile; 0: nothing is refused
+	tells   bool // readers of both nodes get an event
 }
 
 // A pair is two nodes, what keeps their log, and what each reaches it through.
 type pair struct {
-	redis  *redisServer
-	relays [2]*feedtest.Relay
+	keeper keeper             // unless there are several servers
+	flock  flock              // which are these
+	relays [2]*feedtest.Relay // to the keeper
 	heal   func()
 	nodes  [2]*running
 }
 
-// slow makes each piece of all answers and questions late.
+// slow makes the way of all answers and questions longer.
 func (s *pair) slow(d time.Duration) {
 	for _, r := range s.relays {
 		r.Slow(d)
@@ -43,79 +44,82 @@ func (s *pair) slow(d time.Duration) {
 var stumbles = []stumble{
 	{
 		name:  "killed and restarted",
-		begin: func(t *testing.T, s *pair) { s.redis.kill() },
-		end:   func(t *testing.T, s *pair) { s.redis.start() },
+		begin: func(s *pair) { s.keeper.Kill() },
+		end:   func(s *pair) { s.keeper.Restart() },
 		lasts: 3 * time.Second, refuse: 503, tells: true,
 	},
 	{
 		name:  "paused for 20 s",
-		begin: func(t *testing.T, s *pair) { s.redis.signal("STOP") },
-		end:   func(t *testing.T, s *pair) { s.redis.signal("CONT") },
+		begin: func(s *pair) { s.keeper.Pause() },
+		end:   func(s *pair) { s.keeper.Resume() },
 		lasts: 20 * time.Second, refuse: 503, tells: true,
 	},
 	{
 		name:  "cut off from one node",
-		begin: func(t *testing.T, s *pair) { s.heal = s.relays[0].Part() },
-		end:   func(t *testing.T, s *pair) { s.heal() },
+		begin: func(s *pair) { s.heal = s.relays[0].Part() },
+		end:   func(s *pair) { s.heal() },
 		lasts: 3 * time.Second, refuse: 503,
 	},
 	{
 		name:  "slow",
-		begin: func(t *testing.T, s *pair) { s.slow(100 * time.Millisecond) },
-		end:   func(t *testing.T, s *pair) { s.slow(0) },
+		begin: func(s *pair) { s.slow(50 * time.Millisecond) },
+		end:   func(s *pair) { s.slow(0) },
 		lasts: 3 * time.Second,
 	},
 	{
 		name:  "full",
-		begin: func(t *testing.T, s *pair) { s.redis.configure("maxmemory", "1") },
-		end:   func(t *testing.T, s *pair) { s.redis.configure("maxmemory", "0") },
+		begin: func(s *pair) { s.keeper.fill() },
+		end:   func(s *pair) { s.keeper.free() },
 		lasts: 3 * time.Second, refuse: 507,
+	},
+	{
+		name: "failed over", several: true,
+		begin:  func(s *pair) { s.flock.killLeader() },
+		end:    func(*pair) {}, // the others go on
+		refuse: 503, tells: true,
 	},
 }
 
-// signal uses a program, because not every system that this is compiled for has the
-// signals.
-func (s *redisServer) signal(name string) {
-	s.t.Helper()
-	if out, err := exec.Command("kill", "-"+name, strconv.Itoa(s.cmd.Process.Pid)).CombinedOutput(); err != nil {
-		s.t.Fatalf("kill -%s: %v, %s", name, err, out)
-	}
-}
-
-func (s *redisServer) configure(name, value string) {
-	s.t.Helper()
-	_, port, _ := strings.Cut(s.addr, ":")
-	if out, err := exec.Command("redis-cli", "-p", port, "CONFIG", "SET", name, value).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "OK" {
-		s.t.Fatalf("CONFIG SET %s %s: %v, %s", name, value, err, out)
-	}
-}
-
-// newPair starts two nodes.
-func newPair(t *testing.T) *pair {
+// newPair starts what keeps a log, and two nodes.
+func newPair(t *testing.T, e engine, several bool) *pair {
 	t.Helper()
-	s := &pair{redis: newRedis(t)}
+	s := new(pair)
+	if several {
+		s.flock = e.several(t)
+	} else {
+		s.keeper = e.one(t)
+	}
 	for i := range s.nodes {
-		s.relays[i] = feedtest.NewRelay(t, s.redis.addr)
 		set := defaults(t)
-		set.Nodes = config.Nodes{Log: "redis://" + s.relays[i].Addr(), Name: "test", Wait: time.Second}
+		set.Nodes = config.Nodes{Log: s.way(t, i), Name: "test", Wait: time.Second}
 		s.nodes[i] = start(t, set)
 	}
 	return s
 }
 
-// TestWhenTheLogStumbles has both nodes publish while something happens to Redis: what
-// they are told is true, readers stay, and get everything once, in the order of the log.
+// way is the URL by which a node finds the log. Nodes find several servers by themselves.
+func (s *pair) way(t *testing.T, i int) string {
+	if s.flock != nil {
+		return s.flock.log()
+	}
+	s.relays[i] = feedtest.NewRelay(t, s.keeper.Addr())
+	return s.keeper.scheme() + s.relays[i].Addr()
+}
+
+// TestWhenTheLogStumbles has both nodes publish while something happens to what keeps
+// their log: what publishers are told is true, readers stay, and get everything once, in
+// the order of the log. All takes place at the same time, because most of it is waiting.
 func TestWhenTheLogStumbles(t *testing.T) {
-	for _, c := range stumbles {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t)
-		})
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, e := range engines {
+		for _, c := range stumbles {
+			running.Go(func() { t.Run(e.name+" is "+c.name, func(t *testing.T) { c.run(t, newPair(t, e, c.several)) }) })
+		}
 	}
 }
 
-func (c *stumble) run(t *testing.T) {
-	s := newPair(t)
+func (c *stumble) run(t *testing.T, s *pair) {
 	readers := [2]*tail{newTail(t, s.nodes[0]), newTail(t, s.nodes[1])}
 	ctx, stop := context.WithCancel(t.Context())
 	var publishers [2]*publisher
@@ -134,17 +138,24 @@ func (c *stumble) run(t *testing.T) {
 		}
 	}
 	some("before")
-	c.begin(t, s)
+	begun := time.Now()
+	c.begin(s)
 	time.Sleep(c.lasts) // the time is what is tested
-	c.end(t, s)
+	c.end(s)
 	some("afterwards")
 	stop()
 	publishing.Wait()
+	c.checkReaders(t, readers, publishers[:])
+	c.checkPublishers(t, publishers[:], begun)
+}
 
+// checkReaders wants that all have got everything once, and in one order.
+func (c *stumble) checkReaders(t *testing.T, readers [2]*tail, publishers []*publisher) {
+	t.Helper()
 	want := publishers[0].count() + publishers[1].count()
 	for i, x := range readers {
 		eventually(t, fmt.Sprintf("the reader of node %d has all %d messages", i+1, want), func() bool { return x.count() >= want })
-		x.check(t, publishers[:])
+		x.check(t, publishers)
 		if told := x.heard("unavailable") && x.heard("available"); c.tells && !told {
 			t.Errorf("the reader of node %d was not told that the log was away", i+1)
 		}
@@ -152,6 +163,11 @@ func (c *stumble) run(t *testing.T) {
 	if first, second := strings.Join(readers[0].messages(), " "), strings.Join(readers[1].messages(), " "); first != second {
 		t.Errorf("the nodes have different orders:\n%s\n%s", first, second)
 	}
+}
+
+// checkPublishers wants that the first was refused, and as it should be.
+func (c *stumble) checkPublishers(t *testing.T, publishers []*publisher, begun time.Time) {
+	t.Helper()
 	for status, n := range publishers[0].refused {
 		if status != c.refuse {
 			t.Errorf("%d times publishing was refused with %d, want %d", n, status, c.refuse)
@@ -159,6 +175,11 @@ func (c *stumble) run(t *testing.T) {
 	}
 	if c.refuse != 0 && publishers[0].refused[c.refuse] == 0 {
 		t.Errorf("publishing was never refused with %d", c.refuse)
+	}
+	for i, p := range publishers {
+		if !p.last.IsZero() {
+			t.Logf("node %d refused to publish until %v after the beginning", i+1, p.last.Sub(begun).Round(time.Millisecond))
+		}
 	}
 }
 
@@ -169,6 +190,7 @@ type publisher struct {
 	mu       sync.Mutex
 	accepted int         // guarded by mu
 	refused  map[int]int // by status; read when it has ended
+	last     time.Time   // of what was refused; likewise
 }
 
 func (p *publisher) count() int {
@@ -182,13 +204,16 @@ func (p *publisher) run(ctx context.Context, t *testing.T) {
 	defer client.CloseIdleConnections()
 	for n := 1; ctx.Err() == nil; n++ {
 		text := p.name + strconv.Itoa(n)
-		for !p.publish(t, client, text) {
-			time.Sleep(20 * time.Millisecond)
+		for late := time.Now().Add(3 * patience); !p.publish(t, client, text); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Errorf("%s was not accepted within %v", text, 3*patience)
+				return
+			}
 		}
 		p.mu.Lock()
 		p.accepted++
 		p.mu.Unlock()
-		time.Sleep(5 * time.Millisecond) // as many as can be compared
+		time.Sleep(20 * time.Millisecond) // many tests publish
 	}
 }
 
@@ -209,6 +234,7 @@ func (p *publisher) publish(t *testing.T, client *http.Client, text string) bool
 	if resp.StatusCode/100 == 2 {
 		return true
 	}
+	p.last = time.Now()
 	if p.refused[resp.StatusCode]++; resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%s was refused without Retry-After", text)
 	}

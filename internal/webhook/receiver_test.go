@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/feed/feedtest"
+	"github.com/weirstream/weir/internal/proctest"
 	"github.com/weirstream/weir/internal/webhook"
 )
 
 // TestOtherLanguagesCheckSignatures runs the receivers of docs/webhooks.md.
 func TestOtherLanguagesCheckSignatures(t *testing.T) {
-	port := fmt.Sprint(feedtest.FreePort())
+	port := fmt.Sprint(proctest.FreePort())
 	for name, command := range map[string][]string{
 		"php":  {"-S", "127.0.0.1:" + port, "testdata/receiver.php"},
 		"node": {"testdata/receiver.mjs"},
@@ -25,7 +26,10 @@ func TestOtherLanguagesCheckSignatures(t *testing.T) {
 				out := filepath.Join(t.TempDir(), "out")
 				b := newBed(t, newReceiver(t))
 				b.spec.URL, b.spec.Events = "http://127.0.0.1:"+port, []string{"join", "message"}
-				p := feedtest.Launch(t, []string{"SECRET=" + secret, "OUT=" + out, "PORT=" + port}, name, command...)
+				p := proctest.Launch{
+					Args: append([]string{proctest.Need(t, name)}, command...),
+					Env:  []string{"SECRET=" + secret, "OUT=" + out, "PORT=" + port},
+				}.Start(t)
 				awaitServer(t, b.spec.URL, p)
 				b.setSecrets("a new secret, which signs first", secret)
 				run := b.start()
@@ -47,12 +51,9 @@ func TestOtherLanguagesCheckSignatures(t *testing.T) {
 }
 
 // awaitServer waits until a program answers; it refuses what is not signed.
-func awaitServer(t *testing.T, url string, p *feedtest.Process) {
+func awaitServer(t *testing.T, url string, p *proctest.Process) {
 	t.Helper()
-	feedtest.Await(t, "the receiver", func() error {
-		if err := p.Alive(); err != nil {
-			t.Fatal(err)
-		}
+	p.Await(t, feedtest.Patience, func() error {
 		resp, err := http.Post(url, "application/json", strings.NewReader("{}"))
 		if err == nil {
 			resp.Body.Close()

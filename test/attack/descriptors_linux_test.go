@@ -25,7 +25,7 @@ func TestDescriptorExhaustionPasses(t *testing.T) {
 	reader, publisher := s.dial(t, "tcp"), s.warm(t, "tcp", 4)
 	reader.send(get("/v1/topics/a"))
 	reader.until("retry:")
-	begun := s.said.String()
+	begun := s.Err.String()
 
 	crowd, served := s.exhaust(t, limit)
 	if served < limit/4 || served >= limit {
@@ -47,7 +47,7 @@ func TestDescriptorExhaustionPasses(t *testing.T) {
 	for _, w := range crowd[:served] {
 		w.until("data: all")
 	}
-	if said := strings.TrimPrefix(s.said.String(), begun); strings.Count(said, "\n") > 60 {
+	if said := strings.TrimPrefix(s.Err.String(), begun); strings.Count(said, "\n") > 60 {
 		t.Errorf("the server wrote %d lines", strings.Count(said, "\n"))
 	}
 
@@ -93,13 +93,11 @@ func (s *server) restartOn(t *testing.T, dir string, sent int) {
 	t.Helper()
 	s.stopped = true
 	s.http.CloseIdleConnections()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-s.done:
-	case <-time.After(patience):
-		t.Fatal("the server does not stop")
+	if _, err := s.ExitCode(patience); err != nil {
+		t.Fatal(err)
 	}
 	next := serve(t, "--data", dir)
 	if err := checkKept(next.kept("a"), sent); err != nil {

@@ -269,12 +269,12 @@ func (s *server) checkLog(t *testing.T, format string, requests int) {
 		return strings.Count(text, pattern+"request") + strings.Count(text, pattern+"stream")
 	}
 	await(t, "the log", func() error {
-		if n := count(s.said.String()); n < requests {
+		if n := count(s.Err.String()); n < requests {
 			return fmt.Errorf("%d lines of %d requests", n, requests)
 		}
 		return nil
 	})
-	text := s.said.String()
+	text := s.Err.String()
 	text = text[:strings.LastIndexByte(text, '\n')+1]
 	if n := parseLog(t, text, format); n != count(text) || n != requests {
 		t.Errorf("the log has %d lines of requests, %d by their looks, want %d", n, count(text), requests)

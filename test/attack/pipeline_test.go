@@ -211,13 +211,13 @@ func TestAStoppingServerServesNothingBehindASubscribe(t *testing.T) {
 	w.send(get("/v1/topics/a") + post("a", "evil"))
 	w.until("retry:")
 	s.stopped = true
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if raw, err := w.rest(); err != nil || strings.Contains(string(raw), "HTTP/1.1") {
 		t.Errorf("behind the head came %q: %v", raw, err)
 	}
-	<-s.done
+	<-s.Done()
 }
 
 func TestRequestsBehindALongPollAreServedInOrder(t *testing.T) {

@@ -1,48 +1,30 @@
 package attack_test
 
-import (
-	"fmt"
-	"os"
-	"strings"
-	"testing"
-)
-
-// memory returns what the server holds in memory that is no page of a file, and the most
-// that it ever held with such pages, in bytes.
-//
-// Source: proc(5), the file pid/status.
-func (s *server) memory() (now, peak int64) {
-	s.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		s.t.Fatalf("memory of the server: %v", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		for name, p := range map[string]*int64{"RssAnon:": &now, "VmHWM:": &peak} {
-			if rest, ok := strings.CutPrefix(line, name); ok {
-				if _, err := fmt.Sscan(rest, p); err != nil {
-					s.t.Fatalf("memory of the server: %q: %v", line, err)
-				}
-				*p <<= 10
-			}
-		}
-	}
-	return now, peak
-}
+import "testing"
 
 // growth returns a function that fails the test if the server has ever held more than
 // limit bytes more than now.
 func (s *server) growth(limit int64) (check func()) {
 	s.t.Helper()
-	_, before := s.memory()
+	before := s.peak()
 	return func() {
 		s.t.Helper()
-		_, peak := s.memory()
-		if peak-before > limit {
-			s.t.Errorf("the server took %d MiB more than at the start, want at most %d", (peak-before)>>20, limit>>20)
+		more := s.peak() - before
+		if more > limit {
+			s.t.Errorf("the server took %d MiB more than at the start, want at most %d", more>>20, limit>>20)
 		}
-		s.t.Logf("the server took %d MiB more than at the start", (peak-before)>>20)
+		s.t.Logf("the server took %d MiB more than at the start", more>>20)
 	}
+}
+
+// peak is the most that the server has ever held in memory, in bytes.
+func (s *server) peak() int64 {
+	s.t.Helper()
+	m, err := s.Memory()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m.Peak
 }
 
 // TestPhasesAreWhatTheySay: were connections not adopted, the tests of what happens on

@@ -1,32 +1,30 @@
 package attack_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A server is "weir serve" in a process of its own, on a port and on a unix socket.
 type server struct {
+	*proctest.Process
 	t    *testing.T
-	cmd  *exec.Cmd
 	addr string // host:port
 	sock string // path of the socket
 	url  string
-	http *http.Client  // for the tests' own questions
-	said transcript    // what it has written to standard error
-	done chan struct{} // closed when it has ended
+	http *http.Client // for the tests' own questions
 
 	stopped bool // the test has it end
 }
@@ -46,97 +44,44 @@ func serveBy(t *testing.T, command []string, args ...string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &server{t: t, sock: filepath.Join(dir, "s"), done: make(chan struct{})}
-	all := append(append(command[1:len(command):len(command)], "serve", "--json", "--listen", "127.0.0.1:0,unix:"+s.sock), args...)
-	s.cmd = exec.Command(command[0], all...)
-	s.cmd.Env, s.cmd.Stderr = environ(), &s.said
-	out, err := s.cmd.StdoutPipe()
-	if err == nil {
-		err = s.cmd.Start()
-	}
-	if err != nil {
+	s := &server{t: t, sock: filepath.Join(dir, "s")}
+	s.http = &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	all := slices.Concat(command, []string{"serve", "--json", "--listen", "127.0.0.1:0,unix:" + s.sock}, args)
+	if s.Process, err = (proctest.Launch{Args: all}).Spawn(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.cleanup)
-	line, err := bufio.NewReader(out).ReadBytes('\n') // the listeners, which are bound by then
-	go func() {
-		_ = s.cmd.Wait() // its state tells how it went
-		close(s.done)
-	}()
-	if err != nil {
-		t.Fatalf("the server does not listen: %v", err)
-	}
-	s.listens(line)
+	s.listens()
 	return s
 }
 
-// listens reads which port it is.
-func (s *server) listens(line []byte) {
+// listens waits until it listens, and reads on which port.
+func (s *server) listens() {
 	s.t.Helper()
 	var said struct{ Listeners []struct{ URL string } }
-	if err := json.Unmarshal(line, &said); err != nil || len(said.Listeners) != 2 {
-		s.t.Fatalf("the server says %q: %v", line, err)
+	s.Await(s.t, patience, func() error {
+		if lines := s.Out.Lines(); len(lines) > 0 {
+			return json.Unmarshal([]byte(lines[0]), &said)
+		}
+		return errors.New("it does not listen")
+	})
+	if len(said.Listeners) != 2 {
+		s.t.Fatalf("the server says %q", s.Out)
 	}
 	s.url = said.Listeners[0].URL
 	s.addr = strings.TrimPrefix(s.url, "http://")
-	s.http = &http.Client{Transport: &http.Transport{}, Timeout: patience}
 }
 
 func (s *server) cleanup() {
-	if s.http != nil {
-		s.http.CloseIdleConnections()
+	s.http.CloseIdleConnections()
+	ended := s.Alive()
+	s.Kill()
+	if code, _ := s.ExitCode(patience); ended != nil && (!s.stopped || code != 0) {
+		s.t.Error(ended)
 	}
-	select {
-	case <-s.done:
-		if s.stopped && s.cmd.ProcessState.Success() {
-			return
-		}
-		s.t.Errorf("the server has ended: %v", s.cmd.ProcessState)
-	default:
-		_ = s.cmd.Process.Kill() // it may have ended
-		<-s.done
+	if text := s.Err.String(); strings.Contains(text, "panic") || strings.Contains(text, "level=ERROR") || s.t.Failed() {
+		s.t.Errorf("the server wrote to standard error\n%s", proctest.Tail(text))
 	}
-	if text := s.said.String(); strings.Contains(text, "panic") || strings.Contains(text, "level=ERROR") || s.t.Failed() {
-		s.t.Errorf("the server wrote to standard error\n%s", last(text))
-	}
-}
-
-// environ is the test's environment without weir's settings.
-func environ() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "WEIR_") {
-			env = append(env, e)
-		}
-	}
-	return env
-}
-
-// last shortens a text to its end.
-func last(s string) string {
-	const most = 4000
-	if len(s) > most {
-		return "[…]" + s[len(s)-most:]
-	}
-	return s
-}
-
-// A transcript is what a program has printed so far.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (x *transcript) Write(p []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.text.Write(p)
-}
-
-func (x *transcript) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.text.String()
 }
 
 // ask sends a request and returns the status and the body of the answer.
@@ -210,18 +155,8 @@ func (s *server) metric(name string) float64 {
 	return v
 }
 
-func (s *server) tryMetric(name string) (v float64, err error) {
-	_, text, err := s.try("GET", "/metrics", "*/*", "")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			_, err = fmt.Sscan(rest, &v)
-			return v, err
-		}
-	}
-	return 0, fmt.Errorf("/metrics has no %s", name)
+func (s *server) tryMetric(name string) (float64, error) {
+	return proctest.Metric(s.http, s.url, name)
 }
 
 // awaitMetric waits until a figure is what ok wants.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirstream/weir/internal/proctest"
 	"github.com/weirstream/weir/sse"
 )
 
@@ -46,13 +47,13 @@ func TestReaderFarBehindCatchesUpFromTheDisk(t *testing.T) {
 	during := live.take()
 	stop()
 
-	t.Logf("caught up with %d messages in %v, %.0f/s; at most %v; before %v", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), most.memory, before)
+	t.Logf("caught up with %d messages in %v, %.0f/s; at most %v; before %v", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), most.Memory, before)
 	t.Logf("live: %d messages before, p50 %v, p99 %v; %d meanwhile, p50 %v, p99 %v, slowest %v",
 		len(quiet), quantile(quiet, 0.5), quantile(quiet, 0.99), len(during), quantile(during, 0.5), quantile(during, 0.99), quantile(during, 1))
 	if n != history {
 		t.Errorf("the reader got %d messages, want %d", n, history)
 	}
-	if grown := most.own - before.own; grown > growthBound {
+	if grown := most.Own - before.Own; grown > growthBound {
 		t.Errorf("the server has grown by %d MiB, want at most %d", grown>>20, growthBound>>20)
 	}
 	if p99 := quantile(during, 0.99); p99 > liveBound {
@@ -117,15 +118,15 @@ func envelope(line []byte) (topic string, number int) {
 // A watch notes the most memory that a server takes for its own.
 type watch struct {
 	server *server
-	memory
+	proctest.Memory
 }
 
-func newWatch(s *server) *watch { return &watch{server: s, memory: s.memory()} }
+func newWatch(s *server) *watch { return &watch{server: s, Memory: s.memory()} }
 
 func (w *watch) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if m := w.server.memory(); m.own > w.own {
-			w.memory = m
+		if m := w.server.memory(); m.Own > w.Own {
+			w.Memory = m
 		}
 		wait(ctx, 5*time.Millisecond)
 	}

@@ -57,7 +57,7 @@ func (f image) try(t *testing.T) (o outcome) {
 	if err := os.WriteFile(s.file(), f, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { s.said.clear() }() // it is in the outcome
+	defer s.said.Clear() // it is in the outcome
 	s.launch()
 	if s.listens() {
 		id, _, err := s.post("a", []string{"end"}, "")

@@ -37,10 +37,10 @@ func sizeLimit(scarce uint64) tightness {
 		dir:    func(t *testing.T) string { return t.TempDir() },
 		tighten: func(t *testing.T, s *server, bytes uint64) {
 			var l unix.Rlimit
-			err := unix.Prlimit(s.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &l)
+			err := unix.Prlimit(s.Pid(), unix.RLIMIT_FSIZE, nil, &l)
 			if err == nil {
 				l.Cur = bytes
-				err = unix.Prlimit(s.cmd.Process.Pid, unix.RLIMIT_FSIZE, &l, nil)
+				err = unix.Prlimit(s.Pid(), unix.RLIMIT_FSIZE, &l, nil)
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -4,10 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // patience bounds every wait. Nothing takes as long, also on a busy machine.
@@ -24,28 +25,19 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run builds the program, runs the tests, and removes what they leave behind.
+// run finds out which form it is, builds the program and runs the tests.
 func run(m *testing.M) int {
-	var err error
 	if text := os.Getenv("WEIR_CHAOS"); text != "" {
+		var err error
 		if budget, err = time.ParseDuration(text); err != nil || budget <= 0 {
 			fmt.Fprintf(os.Stderr, "chaos: WEIR_CHAOS is %q: want a duration such as 10m\n", text)
 			return 2
 		}
 	}
-	scratch, err := os.MkdirTemp("", "weir-chaos")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		return 1
-	}
-	defer os.RemoveAll(scratch)
-	weirPath = filepath.Join(scratch, "weir.exe") // the ending matters on Windows only
-	build := exec.Command("go", "build", "-o", weirPath, "github.com/weirstream/weir/cmd/weir")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "chaos: build weir: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
+	return proctest.Run(func(weir, _ string) int {
+		weirPath = weir
+		return m.Run()
+	})
 }
 
 // size is a number for the short form and one for the long.
@@ -67,24 +59,10 @@ func lasting(short time.Duration, share float64) time.Duration {
 // pause lets things happen for d. Nothing is awaited by it.
 func pause(d time.Duration) { <-time.After(d) }
 
-// await waits until check returns nil, and otherwise fails the test with its last
-// error.
+// await waits until check returns nil.
 func await(t *testing.T, what string, check func() error) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-	}
+	proctest.Await(t, patience, what, check)
 }
 
 // writeFile writes a file that ends with the test, and returns its path.

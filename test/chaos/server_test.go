@@ -1,22 +1,14 @@
 package chaos_test
 
 import (
-	"bufio"
-	"fmt"
-	"math/rand/v2"
-	"net"
+	"errors"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A server is "weir serve --data DIR" at an address that it keeps over restarts.
@@ -28,10 +20,8 @@ type server struct {
 	args []string
 	http *http.Client
 
-	cmd   *exec.Cmd
-	ready chan bool     // gives true when the process listens, false if it ended before
-	done  chan struct{} // closed when it has ended
-	said  transcript    // the last of what its processes wrote to standard error
+	*proctest.Process                     // the newest; nil: there was none
+	said              proctest.Transcript // the last of what its processes wrote to standard error
 }
 
 // everything keeps all messages.
@@ -45,7 +35,8 @@ func newServer(t *testing.T, args ...string) *server {
 
 func newServerOn(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: dir, addr: freeAddr(t), args: args}
+	s := &server{t: t, dir: dir, addr: proctest.FreeAddr(), args: args}
+	s.said.Limit = 8 << 10
 	s.url = "http://" + s.addr
 	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: patience}
 	t.Cleanup(s.cleanup)
@@ -54,8 +45,8 @@ func newServerOn(t *testing.T, dir string, args ...string) *server {
 
 func (s *server) cleanup() {
 	s.http.CloseIdleConnections()
-	if s.cmd != nil {
-		s.end()
+	if s.Process != nil {
+		s.Kill()
 	}
 	if s.t.Failed() {
 		s.t.Logf("the servers on %s wrote to standard error\n%s", s.dir, &s.said)
@@ -68,26 +59,11 @@ func (s *server) file() string { return filepath.Join(s.dir, disklog.FileName) }
 // launch starts a process and does not wait for anything.
 func (s *server) launch() {
 	s.t.Helper()
-	args := append([]string{"serve", "--json", "--listen", s.addr, "--data", s.dir}, s.args...)
-	s.cmd = exec.Command(weirPath, args...)
-	s.cmd.Env, s.cmd.Stderr = environ(), &s.said
-	out, err := s.cmd.StdoutPipe()
-	if err == nil {
-		err = s.cmd.Start()
-	}
-	if err != nil {
+	args := append([]string{weirPath, "serve", "--json", "--listen", s.addr, "--data", s.dir}, s.args...)
+	var err error
+	if s.Process, err = (proctest.Launch{Args: args, Err: &s.said}).Spawn(); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd, ready, done := s.cmd, make(chan bool, 1), make(chan struct{})
-	s.ready, s.done = ready, done
-	go func() {
-		lines := bufio.NewReader(out)
-		_, err := lines.ReadString('\n') // the listeners, which are bound by then
-		ready <- err == nil
-		_, _ = lines.WriteTo(&s.said)
-		_ = cmd.Wait() // its state tells how it went
-		close(done)
-	}()
 }
 
 // start starts a process and waits until it listens.
@@ -99,38 +75,33 @@ func (s *server) start() {
 }
 
 // listens waits until the process listens, or has ended.
-func (s *server) listens() bool {
+func (s *server) listens() (yes bool) {
 	s.t.Helper()
-	select {
-	case yes := <-s.ready:
-		return yes
-	case <-time.After(patience):
-		s.t.Fatalf("the server neither listens nor ends within %v", patience)
-	}
-	return false
+	await(s.t, "the server", func() error {
+		ended := s.Alive()
+		yes = len(s.Out.Lines()) > 0 // the listeners, which are bound by then
+		if !yes && ended == nil {
+			return errors.New("it neither listens nor ends")
+		}
+		return nil
+	})
+	return yes
 }
 
 // kill ends the process, which must be running, as a crash would, and waits until it is
 // gone.
 func (s *server) kill() {
 	s.t.Helper()
-	select {
-	case <-s.done:
-		s.t.Fatalf("the server has ended by itself, with code %d", s.exitCode())
-	default:
-		s.end()
+	if err := s.Alive(); err != nil {
+		s.t.Fatal(err)
 	}
-}
-
-func (s *server) end() {
-	_ = s.cmd.Process.Kill() // it may have ended
-	<-s.done
+	s.Kill()
 }
 
 // stop asks the process to end.
 func (s *server) stop() {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
 	}
 	if code := s.exitCode(); code != 0 {
@@ -141,74 +112,9 @@ func (s *server) stop() {
 // exitCode waits for the end of the process.
 func (s *server) exitCode() int {
 	s.t.Helper()
-	select {
-	case <-s.done:
-	case <-time.After(patience):
-		s.t.Fatalf("the server has not ended after %v", patience)
+	code, err := s.ExitCode(patience)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return s.cmd.ProcessState.ExitCode()
-}
-
-// environ is the test's environment without weir's settings.
-func environ() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "WEIR_") {
-			env = append(env, e)
-		}
-	}
-	return env
-}
-
-// Ports are handed out one after the other, above those of the tests of clients and
-// below those that systems give to outgoing connections: a port that a server has
-// left stays free for the one that takes its place.
-var nextPort atomic.Int32
-
-func init() { nextPort.Store(28000 + 10*rand.Int32N(300)) }
-
-// freeAddr finds an address at which nobody answers.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
-		nc, err := net.Dial("tcp", addr)
-		if err != nil {
-			return addr
-		}
-		nc.Close()
-	}
-	t.Fatal("1000 ports in a row are taken")
-	return ""
-}
-
-// A transcript is the end of what has been written to it.
-type transcript struct {
-	mu   sync.Mutex
-	text []byte // guarded by mu
-}
-
-// transcriptLimit is how many bytes a transcript keeps.
-const transcriptLimit = 8 << 10
-
-func (x *transcript) Write(p []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.text = append(x.text, p...)
-	if over := len(x.text) - transcriptLimit; over > 0 {
-		x.text = append(x.text[:0], x.text[over:]...)
-	}
-	return len(p), nil
-}
-
-func (x *transcript) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return string(x.text)
-}
-
-func (x *transcript) clear() {
-	x.mu.Lock()
-	x.text = nil
-	x.mu.Unlock()
+	return code
 }

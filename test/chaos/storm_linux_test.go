@@ -54,8 +54,8 @@ func TestAllClientsResumeAtOnceAfterARestart(t *testing.T) {
 			t.Errorf("%s is %v", name, v)
 		}
 	}
-	if most := idle.rss + int64(clients)*stormMemory; m.peak > most {
-		t.Errorf("the server took %d MiB, want at most %d", m.peak>>20, most>>20)
+	if most := idle.RSS + int64(clients)*stormMemory; m.Peak > most {
+		t.Errorf("the server took %d MiB, want at most %d", m.Peak>>20, most>>20)
 	}
 	t.Logf("%d clients came back and caught up in %.2f s (fresh: %.2f s); restart took %v; server: %v, %v before",
 		clients, value("resume_time"), value("fresh_time"), restarted.Round(time.Millisecond), m, idle)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // browser is the Chromium that all tests share; each opens tabs of its own.
@@ -28,7 +30,7 @@ type chromium struct {
 // context returns a context in which tabs can be opened.
 func (c *chromium) context(t *testing.T) context.Context {
 	t.Helper()
-	path := need(t, "chromium")
+	path := proctest.Need(t, "chromium")
 	c.once.Do(func() { c.start(path) })
 	if c.err != nil {
 		t.Fatalf("start chromium: %v", c.err)
@@ -67,7 +69,7 @@ func (c *chromium) stop() {
 type tab struct {
 	t       *testing.T
 	ctx     context.Context
-	console *transcript // warnings, errors and exceptions, also those of the browser
+	console *proctest.Transcript // warnings, errors and exceptions, also those of the browser
 }
 
 // open opens an address in a new tab, with the recorder of testdata/record.js.
@@ -75,7 +77,7 @@ func open(t *testing.T, address string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser.context(t))
 	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx, console: new(transcript)}
+	b := &tab{t: t, ctx: ctx, console: new(proctest.Transcript)}
 	b.do(chromedp.Func(func(context.Context, *chromedp.Target) error { return nil })) // opens the tab
 	go b.listen(chromedp.Console(ctx))
 	b.navigate(address)

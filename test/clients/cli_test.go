@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // sub starts "weir sub".
@@ -35,7 +37,7 @@ func TestGrowingLogIsFollowedAcrossRotation(t *testing.T) {
 	reader.awaitLines(80)
 	log.append(81, 81)
 	reader.awaitLines(81)
-	checkCount(t, "weir sub", reader.out.lines(), 81)
+	checkCount(t, "weir sub", reader.Out.Lines(), 81)
 }
 
 // machineFigures is a command that prints figures of the machine for two seconds.
@@ -54,12 +56,12 @@ func TestOutputOfARunningCommandIsReadLive(t *testing.T) {
 		curl(t, "-H", "Accept: text/plain", s.topicURL("vmstat")+"?since=start"),
 	}
 	copied := filepath.Join(t.TempDir(), "copy")
-	pipeline := start(t, need(t, "sh"), "-c", "("+machineFigures()+`) | tee "$1" | "$2" pub --server "$3" vmstat`, "sh", copied, weirPath, s.url)
+	pipeline := start(t, proctest.Need(t, "sh"), "-c", "("+machineFigures()+`) | tee "$1" | "$2" pub --server "$3" vmstat`, "sh", copied, weirPath, s.url)
 	for _, r := range readers {
 		r.awaitLines(1)
 	}
 	select {
-	case <-pipeline.done:
+	case <-pipeline.Done():
 		t.Error("the first line arrived only when the command had ended")
 	default:
 	}
@@ -73,10 +75,10 @@ func TestOutputOfARunningCommandIsReadLive(t *testing.T) {
 	want := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	for _, r := range readers {
 		if got := r.awaitLines(len(want)); !slices.Equal(got, want) {
-			t.Errorf("%s printed\n%s\nwant\n%s", r.name, strings.Join(got, "\n"), text)
+			t.Errorf("%s printed\n%s\nwant\n%s", r.Name, strings.Join(got, "\n"), text)
 		}
 	}
-	expectIn(t, pipeline.err.String(), fmt.Sprintf("%d published in ", len(want)))
+	expectIn(t, pipeline.Err.String(), fmt.Sprintf("%d published in ", len(want)))
 }
 
 func TestSubPrintsJSONWithTopics(t *testing.T) {
@@ -88,14 +90,14 @@ func TestSubPrintsJSONWithTopics(t *testing.T) {
 	s.publish("b", "three", "")
 	for _, p := range []*program{plain, lines} {
 		if code := p.code(); code != 0 {
-			t.Errorf("%s ends with code %d", p.name, code)
+			t.Errorf("%s ends with code %d", p.Name, code)
 		}
 	}
-	if got, want := plain.out.String(), "orders/水  one\n          two\nb  three\n"; got != want {
+	if got, want := plain.Out.String(), "orders/水  one\n          two\nb  three\n"; got != want {
 		t.Errorf("sub printed %q, want %q", got, want)
 	}
 	var got struct{ ID, Topic, Type, Key, Time, Data string }
-	first := lines.out.lines()[0]
+	first := lines.Out.Lines()[0]
 	if err := json.Unmarshal([]byte(first), &got); err != nil {
 		t.Fatalf("sub --json printed %q: %v", first, err)
 	}
@@ -116,9 +118,9 @@ func TestSubResumesOverABrokenNetwork(t *testing.T) {
 	if code := reader.code(); code != 130 {
 		t.Errorf("sub ends with code %d after a signal, want 130", code)
 	}
-	expectIn(t, reader.err.String(), "trying again", "connected again")
-	if strings.Contains(reader.err.String(), "GAP") || p.exhaustions() < 3 {
-		t.Errorf("%d connections were cut, and sub said\n%s", p.exhaustions(), &reader.err)
+	expectIn(t, reader.Err.String(), "trying again", "connected again")
+	if strings.Contains(reader.Err.String(), "GAP") || p.exhaustions() < 3 {
+		t.Errorf("%d connections were cut, and sub said\n%s", p.exhaustions(), reader.Err)
 	}
 }
 
@@ -134,7 +136,7 @@ func TestSubGoesOnAfterARestart(t *testing.T) {
 	s = s.restart()
 	s.publishNumbers("a", 21, 25)
 	checkCount(t, "weir sub", plain.awaitLines(25), 25)
-	plain.awaitText(&plain.err, "GAP: messages may be lost (foreign)")
+	plain.awaitText(plain.Err, "GAP: messages may be lost (foreign)")
 	if got := lines.awaitLines(26)[20]; !strings.HasPrefix(got, `{"gap":{"reason":"foreign"`) {
 		t.Errorf("sub --json printed %s where the server was restarted, want a gap", got)
 	}
@@ -172,16 +174,16 @@ func TestPubSurvivesABrokenNetwork(t *testing.T) {
 	awaitAnswers(t, p, 50)
 	p.setDown(true)
 	write(51, 150)
-	pub.awaitText(&pub.err, "trying again")
+	pub.awaitText(pub.Err, "trying again")
 	p.setDown(false)
 	write(151, 200)
-	pub.in.Close()
+	pub.In.Close()
 	if code := pub.code(); code != 0 {
 		t.Errorf("pub ends with code %d", code)
 	}
 	// No request was under way when the network broke, so nothing is doubled.
 	checkCount(t, "the server", reader.awaitLines(200), 200)
-	expectIn(t, pub.err.String(), "200 published in ")
+	expectIn(t, pub.Err.String(), "200 published in ")
 }
 
 func TestPubDoublesNothingWhenAnswersAreLost(t *testing.T) {
@@ -194,11 +196,11 @@ func TestPubDoublesNothingWhenAnswersAreLost(t *testing.T) {
 	for i := 1; i <= 100; i++ {
 		pub.write(fmt.Sprintln(i))
 	}
-	pub.in.Close()
+	pub.In.Close()
 	if code := pub.code(); code != 0 {
 		t.Errorf("pub ends with code %d", code)
 	}
-	expectIn(t, pub.err.String(), "trying again", "100 published in ")
+	expectIn(t, pub.Err.String(), "trying again", "100 published in ")
 	s.publish("a", "101", "")
 	checkCount(t, "the server", reader.awaitLines(101), 101)
 	if n := p.exhaustions(); n != 3 {
@@ -211,12 +213,12 @@ func TestPubPublishesFromItsArguments(t *testing.T) {
 	s := serve(t)
 	reader := sub(t, s.url, "--since", "start", "--json", "a")
 	pub := start(t, weirPath, "pub", "--server", s.url, "--type", "t", "--key", "k", "--id", "my-own", "a", "hello")
-	if code := pub.code(); code != 0 || pub.out.String() != "my-own\n" {
-		t.Errorf("pub ends with code %d and prints %q", code, &pub.out)
+	if code := pub.code(); code != 0 || pub.Out.String() != "my-own\n" {
+		t.Errorf("pub ends with code %d and prints %q", code, pub.Out)
 	}
 	lines := start(t, weirPath, "pub", "--server", s.url, "--json")
 	lines.write(`{"topic":"a","data":{"n":1}}` + "\n")
-	lines.in.Close()
+	lines.In.Close()
 	if code := lines.code(); code != 0 {
 		t.Errorf("pub --json ends with code %d", code)
 	}

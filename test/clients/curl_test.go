@@ -13,23 +13,25 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // curl starts curl -N, that is, without a buffer of its own.
 func curl(t *testing.T, args ...string) *program {
 	t.Helper()
-	return start(t, append([]string{need(t, "curl"), "-sS", "-N"}, args...)...)
+	return start(t, append([]string{proctest.Need(t, "curl"), "-sS", "-N"}, args...)...)
 }
 
 // curlOnce runs curl to its end and returns what it printed.
 func curlOnce(t *testing.T, args ...string) string {
 	t.Helper()
 	p := curl(t, args...)
-	p.in.Close()
+	p.In.Close()
 	if code := p.code(); code != 0 {
-		t.Fatalf("%s: exit code %d, %s", p.name, code, &p.err)
+		t.Fatalf("%s: exit code %d, %s", p.Name, code, p.Err)
 	}
-	return p.out.String()
+	return p.Out.String()
 }
 
 // split separates the head of an answer, as curl -i prints it, from the body.
@@ -55,15 +57,15 @@ func TestCurlHasTheFirstBytesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	c := curl(t, "-i", s.topicURL("a"))
-	c.awaitText(&c.out, "\nid: ") // nobody has published anything
-	c.awaitText(&c.out, "\n\n")
+	c.awaitText(c.Out, "\nid: ") // nobody has published anything
+	c.awaitText(c.Out, "\n\n")
 	id := s.publish("a", "one\ntwo", "type=t")
-	c.awaitText(&c.out, "two\n\n")
+	c.awaitText(c.Out, "two\n\n")
 	s.terminate()
 	if code := c.code(); code != 0 { // 18 would mean that the answer was cut off
-		t.Errorf("curl ends with code %d: %s", code, &c.err)
+		t.Errorf("curl ends with code %d: %s", code, c.Err)
 	}
-	head, body := split(t, c.out.String())
+	head, body := split(t, c.Out.String())
 	expectIn(t, head, "http/1.1 200 ok", "content-type: text/event-stream", "cache-control: no-cache", "transfer-encoding: chunked")
 	want := `^retry: \d+\nid: \w{8}-\d+\n\nevent: t\nid: ` + id + `\ndata: one\ndata: two\n\nretry: \d+\n\n$`
 	if !regexp.MustCompile(want).MatchString(body) {
@@ -75,14 +77,14 @@ func TestChunkedFramingIsExact(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	c := curl(t, "--raw", s.topicURL("a")+"?since=start")
-	c.awaitText(&c.out, "\n\n")
+	c.awaitText(c.Out, "\n\n")
 	s.publishNumbers("a", 1, 100)
 	s.publish("a", strings.Repeat("x", 300_000), "")
 	s.publishNumbers("a", 101, 200)
-	c.awaitText(&c.out, "data: 200\n\n")
+	c.awaitText(c.Out, "data: 200\n\n")
 	s.terminate()
 	c.code()
-	framed := bufio.NewReader(strings.NewReader(c.out.String()))
+	framed := bufio.NewReader(strings.NewReader(c.Out.String()))
 	body, err := io.ReadAll(httputil.NewChunkedReader(framed))
 	if err != nil {
 		t.Fatalf("after %d bytes of body: %v", len(body), err)
@@ -106,10 +108,10 @@ func TestCurlReadsJSONLines(t *testing.T) {
 	c.awaitLines(3)
 	s.terminate()
 	if code := c.code(); code != 0 {
-		t.Errorf("curl ends with code %d: %s", code, &c.err)
+		t.Errorf("curl ends with code %d: %s", code, c.Err)
 	}
 	var got []string
-	for _, line := range c.out.lines() {
+	for _, line := range c.Out.Lines() {
 		var record map[string]any
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			t.Errorf("line %q: %v", line, err)
@@ -136,23 +138,23 @@ func TestCurlReadsPlainText(t *testing.T) {
 	s := serve(t)
 	s.publishNumbers("a", 1, 3)
 	c := curl(t, "-H", "Accept: text/plain", s.topicURL("a")+"?last=2")
-	c.awaitText(&c.out, "2\n3\n")
+	c.awaitText(c.Out, "2\n3\n")
 	s.publishNumbers("a", 4, 4)
-	c.awaitText(&c.out, "2\n3\n4\n")
+	c.awaitText(c.Out, "2\n3\n4\n")
 }
 
 func TestOldHTTPReadsUntilTheConnectionCloses(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	c := curl(t, "-i", "-0", s.topicURL("a"))
-	c.awaitText(&c.out, "\nid: ")
+	c.awaitText(c.Out, "\nid: ")
 	s.publish("a", "hello", "")
-	c.awaitText(&c.out, "data: hello\n\n")
+	c.awaitText(c.Out, "data: hello\n\n")
 	s.terminate()
 	if code := c.code(); code != 0 {
-		t.Errorf("curl ends with code %d: %s", code, &c.err)
+		t.Errorf("curl ends with code %d: %s", code, c.Err)
 	}
-	head, body := split(t, c.out.String())
+	head, body := split(t, c.Out.String())
 	expectIn(t, body, "\ndata: hello\n\nretry: ")
 	if strings.Contains(head, "transfer-encoding") || !strings.HasPrefix(body, "retry: ") {
 		t.Errorf("HTTP/1.0 got the head %q and %q, want a plain body", head, body)
@@ -206,10 +208,10 @@ func TestUploadedLinesArePublishedAsTheyArrive(t *testing.T) {
 		reader.awaitLines(i) // while the upload goes on
 	}
 	upload.write("{\"topic\":\"a\"\n")
-	upload.in.Close()
+	upload.In.Close()
 	upload.code()
-	expectIn(t, upload.out.String(), `"code":"bad_json"`, `"line":4`, `"published":3`)
-	checkCount(t, "curl", reader.out.lines(), 3)
+	expectIn(t, upload.Out.String(), `"code":"bad_json"`, `"line":4`, `"published":3`)
+	checkCount(t, "curl", reader.Out.Lines(), 3)
 }
 
 func TestServerListensOnAUnixSocket(t *testing.T) {
@@ -221,16 +223,16 @@ func TestServerListensOnAUnixSocket(t *testing.T) {
 	socket := filepath.Join(dir, "weir.sock")
 	s := serve(t, "--listen", "unix:"+socket)
 	c := curl(t, "--unix-socket", socket, "http://localhost/v1/topics/a")
-	c.awaitText(&c.out, "\n\n")
+	c.awaitText(c.Out, "\n\n")
 	expectIn(t, curlOnce(t, "--unix-socket", socket, "-d", "by socket", "http://localhost/v1/topics/a"), `{"id":`)
 	s.publish("a", "by TCP", "")
 	pub := start(t, weirPath, "pub", "--server", "unix:"+socket, "a", "by weir pub")
 	if code := pub.code(); code != 0 {
 		t.Errorf("weir pub by the socket: exit code %d", code)
 	}
-	c.awaitText(&c.out, "by weir pub\n\n")
+	c.awaitText(c.Out, "by weir pub\n\n")
 	var got []string
-	for line := range strings.SplitSeq(c.out.String(), "\n") {
+	for line := range strings.SplitSeq(c.Out.String(), "\n") {
 		if text, ok := strings.CutPrefix(line, "data: "); ok {
 			got = append(got, text)
 		}

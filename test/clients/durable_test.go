@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -15,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
+	"github.com/weirstream/weir/internal/redisserver"
 )
 
 // exceptions are cases of the conformance tests of Durable Streams that weir does not
@@ -56,7 +58,7 @@ var suiteSettings = []string{"--durable-streams-prefix", "/v1/stream/", "--durab
 // TestDurableStreamsConformanceOnTwoNodes runs the same with two servers that share a log:
 // each request goes to the one that has not got the last.
 func TestDurableStreamsConformanceOnTwoNodes(t *testing.T) {
-	log := "redis://" + startRedis(t)
+	log := redisserver.Start(t, redisserver.Options{}).URL()
 	var nodes []*url.URL
 	for range 2 {
 		node, err := url.Parse(serve(t, append([]string{"--log", log}, suiteSettings...)...).url)
@@ -72,23 +74,6 @@ func TestDurableStreamsConformanceOnTwoNodes(t *testing.T) {
 	}})
 	defer balancer.Close()
 	checkSuite(t, balancer.URL)
-}
-
-// startRedis starts a Redis server that keeps what it has acknowledged, and returns its
-// address.
-func startRedis(t *testing.T) (addr string) {
-	t.Helper()
-	addr = freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	start(t, need(t, "redis-server"), "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-	await(t, "Redis to listen", func() error {
-		nc, err := net.Dial("tcp", addr)
-		if err == nil {
-			nc.Close()
-		}
-		return err
-	})
-	return addr
 }
 
 // checkSuite runs the conformance tests against a server, or what stands in front of some.
@@ -117,12 +102,12 @@ func runSuite(t *testing.T, url string) (cases []suiteCase) {
 	t.Helper()
 	modules := nodeModules(t)
 	report := filepath.Join(t.TempDir(), "report.json")
-	p := launch{dir: filepath.Dir(modules), env: []string{"WEIR_TEST_URL=" + url}, args: []string{
-		need(t, "node"), filepath.Join(modules, "vitest", "vitest.mjs"), "run", "--root", filepath.Dir(modules),
+	p := launch(t, proctest.Launch{Dir: filepath.Dir(modules), Env: []string{"WEIR_TEST_URL=" + url}, Args: []string{
+		proctest.Need(t, "node"), filepath.Join(modules, "vitest", "vitest.mjs"), "run", "--root", filepath.Dir(modules),
 		"durable.test.mjs", "--testTimeout=60000", "--reporter=json", "--outputFile=" + report,
-	}}.start(t)
+	}})
 	select {
-	case <-p.done: // it fails if a case does: the report says which
+	case <-p.Done(): // it fails if a case does: the report says which
 	case <-time.After(suitePatience):
 		t.Fatalf("the conformance tests have not ended after %v", suitePatience)
 	}
@@ -137,7 +122,7 @@ func runSuite(t *testing.T, url string) (cases []suiteCase) {
 		}
 	}
 	if err := json.Unmarshal(b, &result); err != nil || len(result.TestResults) != 1 {
-		t.Fatalf("the report of the conformance tests: %v\n%s", err, last(string(b)))
+		t.Fatalf("the report of the conformance tests: %v\n%s", err, proctest.Tail(string(b)))
 	}
 	return result.TestResults[0].AssertionResults
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A logFile is a file that grows, followed by "tail -F", which is piped into "weir pub".
@@ -21,9 +23,9 @@ func growingLog(t *testing.T, s *server, topic string) *logFile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	launch{in: r, args: []string{weirPath, "pub", "--server", s.url, topic}}.start(t)
-	tail := launch{stdout: w, args: []string{need(t, "tail"), "-n", "+1", "-F", log.path}}.start(t)
-	tail.in.Close()
+	launch(t, proctest.Launch{In: r, Args: []string{weirPath, "pub", "--server", s.url, topic}})
+	tail := launch(t, proctest.Launch{Stdout: w, Args: []string{proctest.Need(t, "tail"), "-n", "+1", "-F", log.path}})
+	tail.In.Close()
 	r.Close()
 	w.Close()
 	return log

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // npmPackages is where the clients from npm are, once they have been looked for.
@@ -24,7 +26,7 @@ var npmPackages struct {
 // they are not installed there, they are installed for this run.
 func nodeModules(t *testing.T) string {
 	t.Helper()
-	npm := need(t, "npm")
+	npm := proctest.Need(t, "npm")
 	npmPackages.once.Do(func() { npmPackages.dir, npmPackages.err = findNodeModules(npm) })
 	if npmPackages.err != nil {
 		t.Fatalf("packages of test/node: %v; \"go run ./test\" in the repository's root installs them", npmPackages.err)
@@ -68,17 +70,17 @@ type script struct{ *program }
 func startScript(t *testing.T, args ...string) script {
 	t.Helper()
 	args[0] = filepath.Join("testdata", args[0])
-	return script{start(t, append([]string{need(t, "node")}, args...)...)}
+	return script{start(t, append([]string{proctest.Need(t, "node")}, args...)...)}
 }
 
 // records returns all there is of some kinds.
 func (s script) records(kinds ...string) []record {
 	s.t.Helper()
 	var some []record
-	for _, line := range s.out.lines() {
+	for _, line := range s.Out.Lines() {
 		var r record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			s.t.Fatalf("%s printed %q: %v", s.name, line, err)
+			s.t.Fatalf("%s printed %q: %v", s.Name, line, err)
 		}
 		if slices.Contains(kinds, r.Kind) {
 			some = append(some, r)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestDescriptionHoldsForTickets(t *testing.T) {
@@ -70,7 +72,7 @@ func (iv *interview) hold(path string, authorization []string) (release func()) 
 
 func TestDescriptionHoldsOnAnAdminListener(t *testing.T) {
 	t.Parallel()
-	addr := freeAddr(t)
+	addr := proctest.FreeAddr()
 	file := filepath.Join(t.TempDir(), "weir.yaml")
 	write := func(more string) {
 		if err := os.WriteFile(file, []byte("listen:\n  operation: {listen: \""+addr+"\", handler: admin}\n"+more), 0o600); err != nil {
@@ -80,7 +82,7 @@ func TestDescriptionHoldsOnAnAdminListener(t *testing.T) {
 	write("")
 	s := &server{program: start(t, weirPath, "serve", "--json", "--config", file), addr: addr, url: "http://" + addr, http: &http.Client{Timeout: patience}}
 	t.Cleanup(s.http.CloseIdleConnections)
-	s.awaitText(&s.out, "\n")
+	s.awaitText(s.Out, "\n")
 	iv := &interview{t: t, s: s, doc: readDescription(t), seen: make(map[string]bool)}
 	for _, item := range iv.doc.Paths.Map() {
 		for _, op := range item.Operations() {

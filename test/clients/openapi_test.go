@@ -181,7 +181,7 @@ func withKeys(t *testing.T) []string {
 func newInterview(t *testing.T, key string) *interview {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "weir.yaml")
-	if err := os.WriteFile(file, []byte("feeds: {shop: {webhook: open, topic: hooks}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("presence: {topics: orders/**}\nfeeds: {shop: {webhook: open, topic: hooks}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"--config", file, "--hub.max-message", "2KiB", "--history.max-messages", "20", "--durable-streams-wait", "100ms"}

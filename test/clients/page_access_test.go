@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/weirstream/weir/internal/access"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // pageSecret signs the tokens of these tests.
@@ -67,7 +68,7 @@ func token(t *testing.T, life time.Duration) string {
 // the header Authorization.
 type secretary struct {
 	url  string
-	seen transcript
+	seen proctest.Transcript
 }
 
 func newSecretary(t *testing.T, s *server) *secretary {
@@ -143,7 +144,7 @@ func (b *tab) reload() {
 // than answers that say who may not do what.
 func (b *tab) checkRefusalsOnly() {
 	b.t.Helper()
-	for _, line := range b.console.lines() {
+	for _, line := range b.console.Lines() {
 		if !strings.Contains(line, "status of 401") && !strings.Contains(line, "status of 403") {
 			b.t.Errorf("the console has a complaint: %s", line)
 		}

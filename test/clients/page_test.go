@@ -102,7 +102,7 @@ func TestPageShowsThatTheServerStartedAnew(t *testing.T) {
 	page.awaitText("#state-text", is("Open"))
 	seen := s.publish("a", "1", "")
 	page.awaitTexts("#feed-rows .row", 1)
-	s.kill()
+	s.Kill()
 	page.awaitText("#state-text", func(text string) bool { return strings.HasPrefix(text, "Reconnecting") })
 	s = s.restart()
 	s.publish("a", "2", "")

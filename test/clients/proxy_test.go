@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A proxy passes TCP connections on to a server, and can cut them. It stands for
@@ -16,7 +18,7 @@ type proxy struct {
 	target string
 	ln     net.Listener
 
-	answers transcript // what has passed from the server to clients
+	answers proctest.Transcript // what has passed from the server to clients
 
 	mu      sync.Mutex
 	down    bool
@@ -34,7 +36,7 @@ type head struct {
 
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	ln, err := net.Listen("tcp", freeAddr(t))
+	ln, err := net.Listen("tcp", proctest.FreeAddr())
 	if err != nil {
 		t.Fatal(err)
 	}

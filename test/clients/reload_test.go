@@ -1,21 +1,22 @@
 package clients_test
 
 import (
-	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // TestKeysAndLogLevelAreReloadedUnderOpenStreams changes the files of a server that
 // runs, by signal and by command.
 func TestKeysAndLogLevelAreReloadedUnderOpenStreams(t *testing.T) {
 	t.Parallel()
-	dir, admin := t.TempDir(), freeAddr(t)
+	dir, admin := t.TempDir(), proctest.FreeAddr()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -25,12 +26,12 @@ func TestKeysAndLogLevelAreReloadedUnderOpenStreams(t *testing.T) {
 	}
 	const old, next = "the-first-key-of-this-test-0123456789", "the-second-key-of-this-test-0123456789"
 	write("keys", "a:"+old+" publish=** subscribe=**\n")
-	addr := freeAddr(t)
+	addr := proctest.FreeAddr()
 	settings := "log: {level: info}\naccess: {api-keys-file: " + filepath.Join(dir, "keys") + "}\n" +
 		"listen:\n  main: {listen: \"" + addr + "\"}\n  admin: {listen: \"" + admin + "\", handler: admin}\n"
 	file := write("weir.yaml", settings)
 	p := start(t, weirPath, "serve", "--config", file)
-	p.awaitText(&p.out, "ready")
+	p.awaitText(p.Out, "ready")
 	status := func(key string) (code int) {
 		req, err := http.NewRequest("GET", "http://"+addr+"/v1/topics/a?wait=0s", nil)
 		if err != nil {
@@ -51,46 +52,41 @@ func TestKeysAndLogLevelAreReloadedUnderOpenStreams(t *testing.T) {
 		}
 	}
 	check("at the start", 200, 401)
-	reader := launch{env: []string{"WEIR_TOKEN=" + old}, args: []string{weirPath, "sub", "--server", "http://" + addr, "a"}}.start(t)
-	defer reader.kill()
-	p.await(func() error { return wantOneStream("http://" + admin + "/metrics") })
+	reader := launch(t, proctest.Launch{Env: []string{"WEIR_TOKEN=" + old}, Args: []string{weirPath, "sub", "--server", "http://" + addr, "a"}})
+	defer reader.Kill()
+	p.await(func() error { return wantOneStream("http://" + admin) })
 
 	write("keys", "b:"+next+" publish=** subscribe=**\n")
 	write("weir.yaml", strings.Replace(settings, "level: info", "level: debug", 1))
 	p.signal(syscall.SIGHUP)
-	p.awaitText(&p.err, "settings reloaded")
+	p.awaitText(p.Err, "settings reloaded")
 	check("after SIGHUP", 401, 200)
-	pub := launch{env: []string{"WEIR_TOKEN=" + next}, args: []string{weirPath, "pub", "--server", "http://" + addr, "a", "still here"}}.start(t)
+	pub := launch(t, proctest.Launch{Env: []string{"WEIR_TOKEN=" + next}, Args: []string{weirPath, "pub", "--server", "http://" + addr, "a", "still here"}})
 	if code := pub.code(); code != 0 {
-		t.Fatalf("pub exits with %d: %s", code, pub.err.String())
+		t.Fatalf("pub exits with %d: %s", code, pub.Err.String())
 	}
-	reader.awaitText(&reader.out, "still here")
+	reader.awaitText(reader.Out, "still here")
 
 	write("keys", "b:short\n")
 	reload := start(t, weirPath, "reload", "--server", "http://"+admin)
-	if code := reload.code(); code == 0 || !strings.Contains(reload.err.String(), "bad_settings") {
-		t.Errorf("reload with a bad file exits with %d: %q", code, reload.err.String())
+	if code := reload.code(); code == 0 || !strings.Contains(reload.Err.String(), "bad_settings") {
+		t.Errorf("reload with a bad file exits with %d: %q", code, reload.Err.String())
 	}
 	check("after a bad file", 401, 200)
 
 	write("keys", "a:"+old+" publish=** subscribe=**\n")
 	reload = start(t, weirPath, "reload", "--server", "http://"+admin)
 	if code := reload.code(); code != 0 {
-		t.Errorf("reload exits with %d: %q", code, reload.err.String())
+		t.Errorf("reload exits with %d: %q", code, reload.Err.String())
 	}
 	check("after the command", 200, 401)
 }
 
 // wantOneStream looks for one open stream in a server's metrics.
 func wantOneStream(url string) error {
-	resp, err := http.Get(url)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && !strings.Contains(string(text), "\nweir_connections 1\n") {
-		err = errors.New("not one stream")
+	n, err := proctest.Metric(http.DefaultClient, url, "weir_connections")
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%v streams, want 1", n)
 	}
 	return err
 }

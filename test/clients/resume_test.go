@@ -88,7 +88,7 @@ func TestBrowserLearnsThatTheServerStartedAnew(t *testing.T) {
 		seen = s.publish("a", strconv.Itoa(i+1), "")
 	}
 	source.await(3, "message")
-	s.kill() // so that the page is away when the next one starts
+	s.Kill() // so that the page is away when the next one starts
 	source.await(1, "error")
 	s = s.restart()
 	s.publish("a", "4", "") // mostly before the page is back; it is not lost in any case
@@ -123,7 +123,7 @@ func TestBrowserMissesNothingOverAKill(t *testing.T) {
 		p.setDown(true)
 		source.await(round+1, "error")
 		publish(5) // the page sees none of them
-		s.kill()
+		s.Kill()
 		s = s.restart()
 		publish(1)
 		p.setDown(false)

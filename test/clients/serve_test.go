@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestWrongStartsEndWithOneLineAndACode(t *testing.T) {
@@ -34,25 +36,25 @@ func TestWrongStartsEndWithOneLineAndACode(t *testing.T) {
 		{[]string{"serve", "--config", bad}, 78, []string{bad + ":2", `did you mean "hub.max-message"?`}},
 		{[]string{"serve", "--config", bad + ".none"}, 78, []string{bad + ".none", "no such file"}},
 		{[]string{"serve", "--listen", "0.0.0.0:0"}, 78, []string{"0.0.0.0:0", "--open"}},
-		{[]string{"sub", "--server", freeAddr(t), "a"}, 69, []string{"connection refused"}},
-		{[]string{"pub", "--retry", "0", "--server", freeAddr(t), "a", "x"}, 69, []string{"connection refused"}},
+		{[]string{"sub", "--server", proctest.FreeAddr(), "a"}, 69, []string{"connection refused"}},
+		{[]string{"pub", "--retry", "0", "--server", proctest.FreeAddr(), "a", "x"}, 69, []string{"connection refused"}},
 		{[]string{"pub", "--server", s.addr, "a//b", "x"}, 1, []string{"bad_topic"}},
 		{[]string{"pub", "--server", s.addr, "weir/stats", "x"}, 1, []string{"weir/"}},
 	} {
 		p := start(t, append([]string{weirPath}, c.args...)...)
-		if code := p.code(); code != c.code || len(p.err.lines()) != 1 || p.out.String() != "" {
-			t.Errorf("weir %q ends with code %d and says %q, want %d and one line", c.args, code, &p.err, c.code)
+		if code := p.code(); code != c.code || len(p.Err.Lines()) != 1 || p.Out.String() != "" {
+			t.Errorf("weir %q ends with code %d and says %q, want %d and one line", c.args, code, p.Err, c.code)
 		}
-		expectIn(t, p.err.String(), c.says...)
+		expectIn(t, p.Err.String(), c.says...)
 	}
 }
 
 func TestOpenListensOnAllAddresses(t *testing.T) {
 	t.Parallel()
-	_, port, _ := strings.Cut(freeAddr(t), ":")
+	_, port, _ := strings.Cut(proctest.FreeAddr(), ":")
 	p := start(t, weirPath, "serve", "--listen", "0.0.0.0:"+port, "--open")
-	p.awaitText(&p.out, "all others") // the table of topics follows that of the listeners
-	expectIn(t, p.out.String(), "LISTENER", ":"+port, "ready", "curl -N http://")
+	p.awaitText(p.Out, "all others") // the table of topics follows that of the listeners
+	expectIn(t, p.Out.String(), "LISTENER", ":"+port, "ready", "curl -N http://")
 	expectIn(t, curlOnce(t, "http://127.0.0.1:"+port+"/healthz"), "ok")
 }
 
@@ -156,9 +158,9 @@ func TestServerThatDrainsTakesNoMore(t *testing.T) {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	upload.code()
-	expectIn(t, upload.out.String(), `"published":1`)
+	expectIn(t, upload.Out.String(), `"published":1`)
 	if code := reader.code(); code != 0 {
 		t.Errorf("the reader was cut off: curl ends with code %d", code)
 	}
-	checkCount(t, "the reader", reader.out.lines(), 1)
+	checkCount(t, "the reader", reader.Out.Lines(), 1)
 }

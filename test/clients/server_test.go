@@ -5,15 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A server is "weir serve" in a process of its own.
@@ -26,7 +25,7 @@ type server struct {
 }
 
 // serve starts a server on a free port and waits until it listens.
-func serve(t *testing.T, args ...string) *server { return serveAt(t, freeAddr(t), args...) }
+func serve(t *testing.T, args ...string) *server { return serveAt(t, proctest.FreeAddr(), args...) }
 
 func serveAt(t *testing.T, addr string, args ...string) *server {
 	t.Helper()
@@ -34,14 +33,14 @@ func serveAt(t *testing.T, addr string, args ...string) *server {
 	s := &server{program: start(t, all...), addr: addr, url: "http://" + addr, args: args}
 	s.http = &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	t.Cleanup(s.http.CloseIdleConnections)
-	s.awaitText(&s.out, "\n") // the listeners, which are bound by then
+	s.awaitText(s.Out, "\n") // the listeners, which are bound by then
 	return s
 }
 
 // restart kills the server and starts another one at the same address.
 func (s *server) restart() *server {
 	s.t.Helper()
-	s.program.kill()
+	s.Kill()
 	return serveAt(s.t, s.addr, s.args...)
 }
 
@@ -52,30 +51,6 @@ func (s *server) terminate() {
 	if code := s.code(); code != 0 {
 		s.t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
-}
-
-// Ports are handed out one after the other and from below those that systems
-// give to outgoing connections: a port that a server has left stays free for the
-// one that takes its place.
-var nextPort atomic.Int32
-
-func init() { nextPort.Store(12000 + 10*rand.Int32N(1500)) }
-
-// freeAddr finds an address at which nobody answers. It does not listen there to
-// find out: a program that another test starts at this moment would hold the port
-// for a while.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
-		nc, err := net.Dial("tcp", addr)
-		if err != nil {
-			return addr
-		}
-		nc.Close()
-	}
-	t.Fatal("1000 ports in a row are taken")
-	return ""
 }
 
 // topicURL is the address of a topic.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A manager is told by the program how it is, as systemd would be.
@@ -67,7 +69,7 @@ func (m *manager) await(state, status string) {
 
 func TestSystemdIsToldHowTheServerIs(t *testing.T) {
 	t.Parallel()
-	systemd, addr := newManager(t), freeAddr(t)
+	systemd, addr := newManager(t), proctest.FreeAddr()
 	file := filepath.Join(t.TempDir(), "weir.yaml")
 	write := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -75,10 +77,10 @@ func TestSystemdIsToldHowTheServerIs(t *testing.T) {
 		}
 	}
 	write("log: {level: info}\n")
-	p := launch{
-		env:  []string{"NOTIFY_SOCKET=" + systemd.socket, "WATCHDOG_USEC=20000"},
-		args: []string{weirPath, "serve", "--listen", addr, "--config", file, "--drain.window", "500ms"},
-	}.start(t)
+	p := launch(t, proctest.Launch{
+		Env:  []string{"NOTIFY_SOCKET=" + systemd.socket, "WATCHDOG_USEC=20000"},
+		Args: []string{weirPath, "serve", "--listen", addr, "--config", file, "--drain.window", "500ms"},
+	})
 
 	systemd.await("READY=1", "serving http://"+addr)
 	nc, err := net.Dial("tcp", addr)

@@ -3,15 +3,15 @@ package clients_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // openTrusting opens a page whose certificate the browser would not accept.
@@ -27,24 +27,13 @@ func openTrusting(t *testing.T, address string) *tab {
 }
 
 // gauge returns a figure of /metrics.
-func (s *server) gauge(name string) (value string) {
+func (s *server) gauge(name string) float64 {
 	s.t.Helper()
-	resp, err := s.http.Get(s.url + "/metrics")
+	v, err := proctest.Metric(s.http, s.url, name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	s.t.Fatalf("no %s in\n%s", name, text)
-	return ""
+	return v
 }
 
 // secureServer is a server with a certificate that no browser trusts.
@@ -69,16 +58,16 @@ func TestTwelveTabsShareAConnection(t *testing.T) {
 	if protocol := eval[string](sources[11].tab, "() => performance.getEntriesByType('navigation')[0].nextHopProtocol"); protocol != "h2" {
 		t.Errorf("the browser speaks %q, want h2", protocol)
 	}
-	if got := s.gauge("weir_connections"); got != "12" {
-		t.Errorf("%s streams are open", got)
+	if got := s.gauge("weir_connections"); got != 12 {
+		t.Errorf("%v streams are open", got)
 	}
 	s.publishNumbers("a", 1, 10)
 	for i, source := range sources {
 		source.await(10, "message")
 		checkCount(t, fmt.Sprint("tab ", i+1), data(source.records("message", "event")), 10)
 	}
-	if got := s.gauge("weir_sockets"); got != "2" { // the test's own is one
-		t.Errorf("%s connections are open, want one of the browser and one of the test", got)
+	if got := s.gauge("weir_sockets"); got != 2 { // the test's own is one
+		t.Errorf("%v connections are open, want one of the browser and one of the test", got)
 	}
 }
 
@@ -123,8 +112,8 @@ func TestMaxStreamsMakesABrowserWait(t *testing.T) {
 	waiting := -1
 	await(t, "twelve streams", func() error {
 		waiting = slices.IndexFunc(sources, func(s *source) bool { return !isOpen(s) })
-		if got := s.gauge("weir_connections"); got != "12" || waiting < 0 || slices.ContainsFunc(sources[waiting+1:], func(s *source) bool { return !isOpen(s) }) {
-			return fmt.Errorf("%s are open, the first that waits is %d", got, waiting)
+		if got := s.gauge("weir_connections"); got != 12 || waiting < 0 || slices.ContainsFunc(sources[waiting+1:], func(s *source) bool { return !isOpen(s) }) {
+			return fmt.Errorf("%v are open, the first that waits is %d", got, waiting)
 		}
 		return nil
 	})

@@ -2,12 +2,8 @@ package clients_test
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -19,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/certtest"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A pair is two files: a certificate that signs itself, and its key.
@@ -32,26 +31,11 @@ func newPair(t *testing.T) pair {
 // issue writes a new certificate into the files, and returns its number.
 func (p pair) issue(t *testing.T, names ...string) *big.Int {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: serial, DNSNames: names, NotAfter: time.Now().Add(30 * 24 * time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace(t, p.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-	replace(t, p.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
-	return serial
+	a := certtest.NewAuthority(names...)
+	pair := a.Pair()
+	replace(t, p.key, pair.Key)
+	replace(t, p.cert, pair.Cert)
+	return a.Cert.SerialNumber
 }
 
 // replace changes a file as programs that renew certificates do: under another name.
@@ -70,7 +54,7 @@ func replace(t *testing.T, path string, content []byte) {
 // any certificate.
 func serveTLS(t *testing.T, args ...string) *server {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := proctest.FreeAddr()
 	s := serveAt(t, "tls:"+addr, args...)
 	s.addr, s.url = addr, "https://localhost:"+addr[strings.LastIndexByte(addr, ':')+1:]
 	s.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
@@ -144,7 +128,7 @@ func TestCertificatesAreReplacedUnderOpenStreams(t *testing.T) {
 
 	replace(t, p.cert, []byte("not a certificate"))
 	s.signal(syscall.SIGHUP)
-	s.awaitText(&s.err, `level=ERROR msg="certificate cannot be used"`)
+	s.awaitText(s.Err, `level=ERROR msg="certificate cannot be used"`)
 	s.awaitServed("localhost", serial)
 	goesOn("after a bad file")
 
@@ -157,7 +141,7 @@ func TestCertificatesAreReplacedUnderOpenStreams(t *testing.T) {
 	}
 	replace(t, p.cert, other)
 	s.signal(syscall.SIGHUP)
-	s.awaitText(&s.err, "the key does not belong to the certificate")
+	s.awaitText(s.Err, "the key does not belong to the certificate")
 	s.awaitServed("localhost", serial)
 	serial = p.issue(t, "localhost")
 	s.signal(syscall.SIGHUP)

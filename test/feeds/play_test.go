@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/feed/feedtest"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A play is a directory as a user has it, with weir that was started there, and the
@@ -25,14 +26,14 @@ type play struct {
 	env  []string          // which programs have besides the test's
 	text *strings.Replacer // puts the addresses of the play into files
 	addr string            // of weir
-	weir *feedtest.Process
+	weir *proctest.Process
 }
 
 // newPlay starts the server that the settings name, and writes them to weir.yaml.
 func newPlay(t *testing.T, settings string) *play {
 	t.Helper()
 	at := startServer(t, settings)
-	p := &play{t: t, dir: t.TempDir(), env: at.env, addr: fmt.Sprint("127.0.0.1:", feedtest.FreePort())}
+	p := &play{t: t, dir: t.TempDir(), env: at.env, addr: proctest.FreeAddr()}
 	p.text = strings.NewReplacer(append(at.replace, "127.0.0.1:8080", p.addr)...)
 	p.write("weir.yaml", settings)
 	return p
@@ -62,11 +63,8 @@ func (p *play) run(lines string) {
 // serve starts weir, and waits until it listens.
 func (p *play) serve() {
 	p.t.Helper()
-	p.weir = feedtest.LaunchIn(p.t, p.dir, p.env, weirPath(), "serve", "--config", "weir.yaml", "--listen", p.addr)
-	feedtest.Await(p.t, "weir", func() error {
-		if err := p.weir.Alive(); err != nil {
-			p.t.Fatal(err)
-		}
+	p.weir = proctest.Launch{Dir: p.dir, Env: p.env, Args: []string{weirPath, "serve", "--config", "weir.yaml", "--listen", p.addr}}.Start(p.t)
+	p.weir.Await(p.t, feedtest.Patience, func() error {
 		_, err := p.get("/healthz")
 		return err
 	})
@@ -127,7 +125,7 @@ func (p *play) get(path string) (string, error) {
 // end stops weir as Ctrl-C does.
 func (p *play) end() {
 	p.t.Helper()
-	if err := p.weir.Stop(); err != nil {
+	if err := p.weir.Stop(feedtest.Patience); err != nil {
 		p.t.Error(err)
 	}
 }

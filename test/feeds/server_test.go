@@ -2,14 +2,14 @@ package feeds_test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/natsserver"
+	"github.com/weirstream/weir/internal/proctest"
+	"github.com/weirstream/weir/internal/redisserver"
 )
 
 // A place is where a server of a test is.
@@ -44,16 +44,15 @@ func startRabbitMQ(t *testing.T) place {
 }
 
 func startRedis(t *testing.T) place {
-	port := feedtest.FreePort()
-	feedtest.LaunchRedis(t, t.TempDir(), port)
+	_, port, _ := strings.Cut(redisserver.Start(t, redisserver.Options{}).Addr(), ":")
 	return place{replace: []string{
-		"redis://127.0.0.1", fmt.Sprint("redis://127.0.0.1:", port), "redis-cli ", fmt.Sprintf("redis-cli -p %d ", port),
-		"connect('127.0.0.1')", fmt.Sprintf("connect('127.0.0.1', %d)", port),
+		"redis://127.0.0.1", "redis://127.0.0.1:" + port, "redis-cli ", "redis-cli -p " + port + " ",
+		"connect('127.0.0.1')", "connect('127.0.0.1', " + port + ")",
 	}}
 }
 
 func startMosquitto(t *testing.T) place {
-	port := feedtest.FreePort()
+	port := proctest.FreePort()
 	feedtest.LaunchMosquitto(t, t.TempDir(), port)
 	return place{replace: []string{"mqtt://127.0.0.1", fmt.Sprint("mqtt://127.0.0.1:", port), "-h 127.0.0.1", fmt.Sprint("-h 127.0.0.1 -p ", port)}}
 }
@@ -68,10 +67,8 @@ func startNATS(t *testing.T) place {
 // startKafka starts the broker of the tests of internal/feed/kafka, with the topic of
 // the examples.
 func startKafka(t *testing.T) place {
-	port := feedtest.FreePort()
-	addr := fmt.Sprint("127.0.0.1:", port)
-	feedtest.Launch(t, nil, kafkaPath(), "-dir", filepath.Join(t.TempDir(), "data"), "-port", fmt.Sprint(port)).AwaitListening(t, port)
-	create := exec.Command(feedtest.Need(t, "kcat"), "-L", "-b", addr, "-t", "orders", "-X", "allow.auto.create.topics=true")
+	addr := feedtest.LaunchKafka(t, kafkaPath, proctest.FreePort()).Addr()
+	create := exec.Command(proctest.Need(t, "kcat"), "-L", "-b", addr, "-t", "orders", "-X", "allow.auto.create.topics=true")
 	if out, err := create.CombinedOutput(); err != nil || !strings.Contains(string(out), `topic "orders"`) {
 		t.Fatalf("%v: %v\n%s", create, err, out)
 	}
@@ -81,15 +78,14 @@ func startKafka(t *testing.T) place {
 // startPostgres starts a server with the roles of the examples. Clients find it by their
 // environment, and without the name of a user they are the superuser.
 func startPostgres(t *testing.T) place {
-	dir, err := os.MkdirTemp("", "weir-postgres") // not t.TempDir, which the server's user may not enter
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s, err := feedtest.OpenPostgres(dir)
+	s, err := feedtest.OpenPostgres()
 	if err != nil {
 		t.Fatalf("PostgreSQL, which \"go run ./test\" in the repository's root installs: %v", err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return place{env: []string{"PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", s.Port), "PGUSER=postgres"}}
 }

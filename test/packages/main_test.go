@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // root is the directory of the repository.
@@ -38,9 +40,8 @@ func run(m *testing.M) int {
 func build(scratch string) error {
 	weirPath = filepath.Join(scratch, "weir")
 	debPath, rpmPath = filepath.Join(scratch, "weir_1.2.3_amd64.deb"), filepath.Join(scratch, "weir-1.2.3-1.x86_64.rpm")
-	program := exec.Command("go", "build", "-o", weirPath, "github.com/weirstream/weir/cmd/weir")
-	if out, err := program.CombinedOutput(); err != nil {
-		return fmt.Errorf("build weir: %v\n%s", err, out)
+	if err := proctest.Build(weirPath, "./cmd/weir"); err != nil {
+		return err
 	}
 	packages := exec.Command("sh", "deploy/package/build.sh")
 	packages.Dir = root

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // TestProxySaysWhoAsks looks at what the server gets to see.
@@ -65,12 +67,12 @@ func checkAddress(t *testing.T, s *weir, r route) {
 		t.Fatalf("publish: %s %s", resp.Status, answer)
 	}
 	await(t, "the access log", func() error {
-		for line := range strings.Lines(s.said.String()) {
+		for line := range strings.Lines(s.Said()) {
 			if strings.Contains(line, "path=/v1/topics/"+topic+" ") && strings.Contains(line, "remote="+elsewhere+":") {
 				return nil
 			}
 		}
-		return fmt.Errorf("no request to %s of %s in\n%s", topic, elsewhere, &s.said)
+		return fmt.Errorf("no request to %s of %s in\n%s", topic, elsewhere, s.Said())
 	})
 }
 
@@ -84,7 +86,7 @@ func TestServerBelievesTheProxyAndNotTheClient(t *testing.T) {
 // TestHAProxySpeaksTheProxyProtocol turns the line of the file on that is a comment.
 func TestHAProxySpeaksTheProxyProtocol(t *testing.T) {
 	t.Parallel()
-	addr := freeAddr(t)
+	addr := proctest.FreeAddr()
 	s := launch(t, addr, addr, "--proxy.trusted", "127.0.0.1", "--proxy.protocol", "--log.access")
 	p := kinds["HAProxy"].inFront(t, addr,
 		"    server weir 127.0.0.1:8080 check inter 2s\n", "",

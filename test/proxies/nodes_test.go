@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A composition is deploy/nodes.yaml: three nodes, a proxy, and what keeps their log.
@@ -31,24 +33,25 @@ func nodesFile(t *testing.T) (c composition) {
 // of the names.
 func (c composition) up(t *testing.T) (nodes []*weir, front string) {
 	t.Helper()
-	redis := freeAddr(t)
-	_, port, _ := strings.Cut(redis, ":")
-	args := append(c.Services["redis"].Command, "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "")
-	start(t, nil, append([]string{need(t, args[0])}, args[1:]...)...)
+	port := proctest.FreePort()
+	redis := fmt.Sprint("127.0.0.1:", port)
+	args := append(c.Services["redis"].Command, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "")
+	args[0] = proctest.Need(t, args[0])
+	start(t, nil, args...).AwaitListening(t, patience, port)
 	dir := t.TempDir()
 	config := c.Configs["proxy"].Content
 	for i := range 3 {
-		addr := freeAddr(t)
+		addr := proctest.FreeAddr()
 		nodes = append(nodes, c.node(t, addr, redis))
 		config = strings.Replace(config, fmt.Sprintf("server weir-%d:8080", i+1), "server "+addr, 1)
 	}
-	front = freeAddr(t)
+	front = proctest.FreeAddr()
 	config = strings.Replace(config, "listen 80;", "listen "+front+";", 1)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte("pid "+dir+"/pid;\nuser www-data;\n"+config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, need(t, "nginx"), "-p", dir, "-e", "stderr", "-c", path, "-g", "daemon off;")
+	p := start(t, nil, proctest.Need(t, "nginx"), "-p", dir, "-e", "stderr", "-c", path, "-g", "daemon off;")
 	p.answers(http.DefaultClient, "http://"+front)
 	return nodes, "http://" + front
 }
@@ -98,7 +101,7 @@ func TestNodesBehindAProxy(t *testing.T) {
 			b.awaitCount(t, n)
 		}
 		if kill < kills {
-			nodes[kill].kill()
+			nodes[kill].Kill()
 		}
 	}
 	cut := 0

@@ -1,22 +1,18 @@
 package proxies_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/weirstream/weir/internal/certtest"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A kind is one of the proxies.
@@ -137,7 +133,7 @@ func TestDocumentShowsTheFiles(t *testing.T) {
 
 // A proxy is a running one, in front of a server.
 type proxy struct {
-	*process
+	process
 	kind
 	plain  string // http://127.0.0.1:PORT
 	secure string // https://127.0.0.1:PORT
@@ -162,7 +158,7 @@ func eachKind(t *testing.T, test func(t *testing.T, k kind)) {
 func (k kind) inFront(t *testing.T, upstream string, more ...string) *proxy {
 	t.Helper()
 	p := &proxy{kind: k, dir: directory(t)}
-	plain, secure := freeAddr(t), freeAddr(t)
+	plain, secure := proctest.FreeAddr(), proctest.FreeAddr()
 	p.plain, p.secure = "http://"+plain, "https://"+secure
 	writeCertificate(t, p.dir)
 	form := k.tcp
@@ -186,7 +182,7 @@ func (k kind) inFront(t *testing.T, upstream string, more ...string) *proxy {
 // begin starts the program.
 func (p *proxy) begin(t *testing.T) {
 	t.Helper()
-	args := append([]string{need(t, p.program)}, p.args(p.dir, p.file)...)
+	args := append([]string{proctest.Need(t, p.program)}, p.args(p.dir, p.file)...)
 	p.process = start(t, []string{"XDG_DATA_HOME=" + p.dir, "XDG_CONFIG_HOME=" + p.dir}, args...)
 	for _, r := range p.routes(t) {
 		p.answers(r.client, r.url)
@@ -218,28 +214,11 @@ func writeFile(t *testing.T, name, text string) {
 // weir.key, and both in weir.pem.
 func writeCertificate(t *testing.T, dir string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	crt := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
-	pkcs8 := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	pair := certtest.SelfSigned("127.0.0.1")
+	crt, key := string(pair.Cert), string(pair.Key)
 	writeFile(t, filepath.Join(dir, "weir.crt"), crt)
-	writeFile(t, filepath.Join(dir, "weir.key"), pkcs8)
-	writeFile(t, filepath.Join(dir, "weir.pem"), crt+pkcs8)
+	writeFile(t, filepath.Join(dir, "weir.key"), key)
+	writeFile(t, filepath.Join(dir, "weir.pem"), crt+key)
 }
 
 // A route is a way to the server through a proxy.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestLargestMessagePasses(t *testing.T) {
@@ -113,7 +115,7 @@ func TestEncodedTopicsPassAsTheyAre(t *testing.T) {
 func TestServerListensOnASocketFile(t *testing.T) {
 	eachKind(t, func(t *testing.T, k kind) {
 		path := filepath.Join(directory(t), "weir.sock")
-		addr := freeAddr(t)
+		addr := proctest.FreeAddr()
 		s := serveOn(t, addr, addr+",unix:"+path)
 		if err := os.Chmod(path, 0o666); err != nil { // proxies have users of their own
 			t.Fatal(err)
@@ -124,6 +126,8 @@ func TestServerListensOnASocketFile(t *testing.T) {
 			r.publish(t, "a", r.name)
 			f.await(r.name, soon)
 		})
-		s.running()
+		if err := s.Alive(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

@@ -153,7 +153,7 @@ func TestReadersMissNothingWhenTheProxyIsKilled(t *testing.T) {
 			for _, b := range readers {
 				b.awaitCount(t, (i+1)*between)
 			}
-			p.kill()
+			p.Kill()
 			p.begin(t)
 		}
 		close(stop)

@@ -2,19 +2,15 @@ package proxies_test
 
 import (
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // A weir is "weir serve" in a process of its own.
 type weir struct {
-	*process
+	process
 	addr string // host:port
 	url  string
 }
@@ -22,7 +18,7 @@ type weir struct {
 // serve starts a server on a free port and waits until it listens.
 func serve(t *testing.T, args ...string) *weir {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := proctest.FreeAddr()
 	return serveOn(t, addr, addr, args...)
 }
 
@@ -42,77 +38,23 @@ func launch(t *testing.T, addr, listen string, args ...string) *weir {
 	return &weir{process: start(t, nil, all...), addr: addr, url: "http://" + addr}
 }
 
-// answers waits until /healthz of the server is there at url, perhaps through a proxy.
-func (p *process) answers(client *http.Client, url string) {
-	p.t.Helper()
-	await(p.t, p.name, func() error {
-		p.running()
-		resp, err := client.Get(url + "/healthz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s/healthz: %s", url, resp.Status)
-		}
-		return nil
-	})
-}
-
 // gauge returns one of the server's metrics.
-func (s *weir) gauge(name string) int {
+func (s *weir) gauge(name string) float64 {
 	s.t.Helper()
-	resp, err := http.Get(s.url + "/metrics")
+	v, err := proctest.Metric(http.DefaultClient, s.url, name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			return n
-		}
-	}
-	s.t.Fatalf("no metric %s in\n%s", name, text)
-	return 0
+	return v
 }
 
 // awaitConnections waits until so many streams are open.
-func (s *weir) awaitConnections(want int) {
+func (s *weir) awaitConnections(want float64) {
 	s.t.Helper()
 	await(s.t, "weir_connections", func() error {
 		if got := s.gauge("weir_connections"); got != want {
-			return fmt.Errorf("%d connections, want %d", got, want)
+			return fmt.Errorf("%v connections, want %v", got, want)
 		}
 		return nil
 	})
-}
-
-// Ports are handed out one after the other, above those of the other tests of the
-// program and below those that systems give to outgoing connections: a port that a
-// proxy has left stays free for the one that takes its place.
-var nextPort atomic.Int32
-
-func init() { nextPort.Store(31500 + 10*rand.Int32N(50)) }
-
-// freeAddr finds an address at which nobody answers.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 500 {
-		addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
-		nc, err := net.Dial("tcp", addr)
-		if err != nil {
-			return addr
-		}
-		nc.Close()
-	}
-	t.Fatal("500 ports in a row are taken")
-	return ""
 }

@@ -14,14 +14,10 @@ package amqp
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/rabbitmq/amqp091-go"
@@ -93,7 +89,7 @@ func (s *Source) dial(ctx context.Context, name string) (*amqp091.Connection, ne
 		return raw, err
 	}
 	if s.spec.CAFile != "" {
-		if config.TLSClientConfig, err = tlsConfig(s.spec.CAFile); err != nil {
+		if config.TLSClientConfig, err = s.spec.TLS(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -112,28 +108,16 @@ func (s *Source) uri() (string, error) {
 	if s.spec.PasswordFile == "" {
 		return s.spec.From, nil
 	}
-	password, err := os.ReadFile(s.spec.PasswordFile)
+	password, err := s.spec.Password("")
 	if err != nil {
-		return "", fmt.Errorf("password-file: %w", err)
+		return "", err
 	}
 	u, err := url.Parse(s.spec.From)
 	if err != nil {
 		return "", errors.New("from is not a URL")
 	}
-	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(password), "\r\n"))
+	u.User = url.UserPassword(u.User.Username(), password)
 	return u.String(), nil
-}
-
-func tlsConfig(caFile string) (*tls.Config, error) {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("ca-file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca-file %s has no certificate", caFile)
-	}
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // prepare makes sure that the queue is there, and returns its name.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/feed/command"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -108,7 +108,7 @@ func TestStopEndsTheWholeGroup(t *testing.T) {
 
 func TestStandardErrorIsLogged(t *testing.T) {
 	bed := feedtest.New(t)
-	var log buffer
+	var log proctest.Transcript
 	start(t, bed, `printf 'oh ' >&2; echo dear >&2; head -c 10000 /dev/zero | tr '\0' x >&2; echo >&2; exec sleep 1000`, func(o *feed.Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
@@ -119,21 +119,4 @@ func TestStandardErrorIsLogged(t *testing.T) {
 	if strings.Contains(log.String(), strings.Repeat("x", 4097)) {
 		t.Error("a line is longer than the limit")
 	}
-}
-
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

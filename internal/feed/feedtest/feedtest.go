@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/hub"
 	"github.com/weirstream/weir/internal/feed"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // Patience bounds every wait.
@@ -194,19 +195,7 @@ func Numbers(from, to int) []string {
 // Await waits until check returns nil, and otherwise fails the test with its last error.
 func Await(t *testing.T, what string, check func() error) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(Patience); ; {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("%s: not within %v: %v", what, Patience, err)
-		}
-	}
+	proctest.Await(t, Patience, what, check)
 }
 
 // Not is an error unless ok.

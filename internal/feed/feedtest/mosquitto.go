@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // LaunchMosquitto starts mosquitto with a listener, and waits until it listens. Settings
 // are lines of its configuration, which follow those of the listener. It keeps its
 // sessions in dir. It is killed when the test ends.
-func LaunchMosquitto(t *testing.T, dir string, port int, settings ...string) *Process {
+func LaunchMosquitto(t *testing.T, dir string, port int, settings ...string) *proctest.Process {
 	t.Helper()
 	lines := append([]string{
 		"user root", // only root can become another
@@ -23,7 +25,7 @@ func LaunchMosquitto(t *testing.T, dir string, port int, settings ...string) *Pr
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := Launch(t, nil, "mosquitto", "-c", file)
-	p.AwaitListening(t, port)
+	p := proctest.Launch{Args: []string{proctest.Need(t, "mosquitto"), "-c", file}}.Start(t)
+	p.AwaitListening(t, Patience, port)
 	return p
 }

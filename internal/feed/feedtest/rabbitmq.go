@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/rabbitmq/amqp091-go"
+
+	"github.com/weirstream/weir/internal/certtest"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // rabbitmq is not the program in /usr/sbin, which wants to be root or rabbitmq.
@@ -19,20 +21,20 @@ type RabbitMQ struct {
 	Port, TLS int    // of 127.0.0.1
 
 	env        []string
-	node, epmd *Process
+	node, epmd *proctest.Process
 }
 
 // OpenRabbitMQ starts a broker, and the name server that it needs. Whoever calls it closes
 // it.
 func OpenRabbitMQ(dir string) (*RabbitMQ, error) {
-	b, epmd := &RabbitMQ{Dir: dir, Port: FreePort(), TLS: FreePort()}, FreePort()
+	b, epmd := &RabbitMQ{Dir: dir, Port: proctest.FreePort(), TLS: proctest.FreePort()}, proctest.FreePort()
 	if err := b.write(); err != nil {
 		return nil, err
 	}
 	b.env = []string{
 		"HOME=" + dir, "RUNNING_UNDER_SYSTEMD=true", // without the shell in between
 		"RABBITMQ_NODENAME=" + fmt.Sprintf("weir%d@localhost", os.Getpid()), "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		fmt.Sprint("RABBITMQ_NODE_PORT=", b.Port), fmt.Sprint("RABBITMQ_DIST_PORT=", FreePort()),
+		fmt.Sprint("RABBITMQ_NODE_PORT=", b.Port), fmt.Sprint("RABBITMQ_DIST_PORT=", proctest.FreePort()),
 		fmt.Sprint("ERL_EPMD_PORT=", epmd), "ERL_EPMD_ADDRESS=127.0.0.1",
 		"RABBITMQ_MNESIA_BASE=" + b.path("data"), "RABBITMQ_LOG_BASE=" + b.path("log"), "RABBITMQ_LOGS=-",
 		"RABBITMQ_CONFIG_FILE=" + b.path("rabbitmq.conf"), "RABBITMQ_ENABLED_PLUGINS_FILE=" + b.path("plugins"),
@@ -40,7 +42,7 @@ func OpenRabbitMQ(dir string) (*RabbitMQ, error) {
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none", // do not spin
 	}
 	var err error
-	if b.epmd, err = Spawn(nil, "epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(epmd)); err != nil {
+	if b.epmd, err = (proctest.Launch{Args: []string{"epmd", "-address", "127.0.0.1", "-port", fmt.Sprint(epmd)}}).Spawn(); err != nil {
 		return nil, err
 	}
 	if err = b.Start(); err != nil {
@@ -52,7 +54,7 @@ func OpenRabbitMQ(dir string) (*RabbitMQ, error) {
 
 // write writes the files that the broker reads.
 func (b *RabbitMQ) write() error {
-	if err := WriteCertificate(b.Dir); err != nil {
+	if err := certtest.SelfSigned("127.0.0.1").Write(b.Dir); err != nil {
 		return err
 	}
 	settings := fmt.Sprintf("listeners.ssl.default = 127.0.0.1:%d\nssl_options.certfile = %s\nssl_options.keyfile = %s\n",
@@ -65,21 +67,16 @@ func (b *RabbitMQ) write() error {
 
 // Start starts the broker, which must not run.
 func (b *RabbitMQ) Start() (err error) {
-	if b.node, err = Spawn(b.env, rabbitmq); err != nil {
+	if b.node, err = (proctest.Launch{Args: []string{rabbitmq}, Env: b.env}).Spawn(); err != nil {
 		return err
 	}
-	for late := time.Now().Add(Patience); ; time.Sleep(50 * time.Millisecond) {
+	return b.node.Until(Patience, func() error {
 		conn, err := amqp091.Dial(b.URL())
 		if err == nil {
-			return conn.Close()
+			err = conn.Close()
 		}
-		if err := b.node.Alive(); err != nil {
-			return err
-		}
-		if time.Now().After(late) {
-			return fmt.Errorf("%v\n%s", err, b.node.Said())
-		}
-	}
+		return err
+	})
 }
 
 // Kill ends the broker without warning.
@@ -87,7 +84,7 @@ func (b *RabbitMQ) Kill() { b.node.Kill() }
 
 // Close kills the broker and its name server.
 func (b *RabbitMQ) Close() {
-	for _, p := range []*Process{b.node, b.epmd} {
+	for _, p := range []*proctest.Process{b.node, b.epmd} {
 		if p != nil {
 			p.Kill()
 		}

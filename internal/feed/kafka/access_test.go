@@ -4,15 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"github.com/weirstream/weir/internal/certtest"
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/feed/kafka"
@@ -34,7 +33,7 @@ func TestPasswords(t *testing.T) {
 	var wrong []*feedtest.Running
 	for _, url := range []string{"kafka://plain@HOST", "kafka://plain@HOST?sasl=plain", "kafka://sha256@HOST?sasl=scram-sha-256", "kafka://sha512@HOST/?sasl=scram-sha-512"} {
 		bed := feedtest.New(t)
-		url = strings.Replace(url, "HOST", b.addr(), 1)
+		url = strings.Replace(url, "HOST", b.Addr(), 1)
 		wrong = append(wrong, start(t, feedtest.New(t), func(s *feed.Spec) { s.From = strings.Replace(url, "@", ":secret@", 1) }))
 		start(t, bed, func(s *feed.Spec) { s.From, s.Group, s.PasswordFile = url, url, file })
 		bed.AwaitData("in", feedtest.Numbers(0, 10))
@@ -50,7 +49,7 @@ func TestPasswords(t *testing.T) {
 func TestPasswordFileIsReadAgain(t *testing.T) {
 	b, bed := newBroker(t, "-password", password), feedtest.New(t)
 	file := filepath.Join(t.TempDir(), "password")
-	from := func(s *feed.Spec) { s.From, s.PasswordFile = "kafka://plain@"+b.addr(), file }
+	from := func(s *feed.Spec) { s.From, s.PasswordFile = "kafka://plain@"+b.Addr(), file }
 	r := start(t, bed, from)
 	awaitStats(t, r, "the missing file", func(s feed.Stats) bool { return s.State == feed.Failing && strings.Contains(s.Error, "password-file") })
 	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
@@ -64,15 +63,16 @@ func TestPasswordFileIsReadAgain(t *testing.T) {
 }
 
 func TestErrorsSayWhatIsWrong(t *testing.T) {
-	locked, private := newBroker(t, "-password", password), newTLSBroker(t)
+	locked := newBroker(t, "-password", password)
+	private, _ := newTLSBroker(t)
 	c := connect(t, locked, kgo.SASL(plain.Auth{User: "plain", Pass: password}.AsMechanism()))
 	c.create(1)
 	for _, want := range []struct{ from, text string }{
-		{"kafka://nobody:h%2Fu%20sh@" + locked.addr(), "TOPIC_AUTHORIZATION_FAILED"},
-		{"kafka://reader:h%2Fu%20sh@" + locked.addr(), `group "TestErrorsSayWhatIsWrong": GROUP_AUTHORIZATION_FAILED`},
-		{"kafka://" + locked.addr(), "is SASL missing?"},
-		{"kafka://" + private.addr(), "is TLS missing?"},
-		{"kafka+tls://" + private.addr(), "unknown authority"},
+		{"kafka://nobody:h%2Fu%20sh@" + locked.Addr(), "TOPIC_AUTHORIZATION_FAILED"},
+		{"kafka://reader:h%2Fu%20sh@" + locked.Addr(), `group "TestErrorsSayWhatIsWrong": GROUP_AUTHORIZATION_FAILED`},
+		{"kafka://" + locked.Addr(), "is SASL missing?"},
+		{"kafka://" + private.Addr(), "is TLS missing?"},
+		{"kafka+tls://" + private.Addr(), "unknown authority"},
 		{"kafka://127.0.0.1:1", "connection refused"},
 	} {
 		r := start(t, feedtest.New(t), func(s *feed.Spec) { s.From = want.from })
@@ -107,41 +107,28 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-func newTLSBroker(t *testing.T) *broker {
+// newTLSBroker starts one with a certificate, which signs itself.
+func newTLSBroker(t *testing.T) (b *feedtest.Kafka, cert string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := feedtest.WriteCertificate(dir); err != nil {
+	if err := certtest.SelfSigned("127.0.0.1").Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	return newBroker(t, "-cert", filepath.Join(dir, "cert.pem"), "-key", filepath.Join(dir, "key.pem"))
+	cert = filepath.Join(dir, "cert.pem")
+	return newBroker(t, "-cert", cert, "-key", filepath.Join(dir, "key.pem")), cert
 }
 
 func TestTLS(t *testing.T) {
-	b, bed := newTLSBroker(t), feedtest.New(t)
-	pem, err := os.ReadFile(b.args[slices.Index(b.args, "-cert")+1])
+	b, cert := newTLSBroker(t)
+	pem, err := os.ReadFile(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(pem)
-	c := connect(t, b, kgo.DialTLSConfig(&tls.Config{RootCAs: trusted}))
+	c, bed := connect(t, b, kgo.DialTLSConfig(&tls.Config{RootCAs: trusted})), feedtest.New(t)
 	c.create(1)
 	c.send(numbers(0, 10)...)
-	start(t, bed, func(s *feed.Spec) {
-		s.From, s.CAFile = "kafka+tls://"+b.addr(), b.args[slices.Index(b.args, "-cert")+1]
-	})
+	start(t, bed, func(s *feed.Spec) { s.From, s.CAFile = "kafka+tls://"+b.Addr(), cert })
 	bed.AwaitData("in", feedtest.Numbers(0, 10))
-}
-
-// TestDocumentedCommand publishes as docs/feeds.md shows.
-func TestDocumentedCommand(t *testing.T) {
-	c, bed := connect(t, shared), feedtest.New(t)
-	c.create(1)
-	start(t, bed, func(s *feed.Spec) { s.Topic = "in/{key}" })
-	cmd := exec.Command(feedtest.Need(t, "kcat"), "-P", "-b", shared.addr(), "-t", t.Name(), "-K:")
-	cmd.Stdin = strings.NewReader(`7:{"status":"paid"}` + "\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	bed.AwaitData("in/7", []string{`{"status":"paid"}`})
 }

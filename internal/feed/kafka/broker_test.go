@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,13 +17,14 @@ import (
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/feed/kafka"
 	"github.com/weirstream/weir/internal/leak"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // program is testdata/broker.
 var program string
 
 // shared is used by the tests that neither kill their broker nor want it to be special.
-var shared *broker
+var shared *feedtest.Kafka
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -35,17 +32,18 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "weir-kafka")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		program, err = build(dir)
+		program = filepath.Join(dir, "broker.exe") // the ending matters on Windows only
+		err = feedtest.BuildKafka(program)
 	}
 	if err == nil {
-		shared, err = open(dir, feedtest.FreePort())
+		shared, err = feedtest.OpenKafka(program, dir, proctest.FreePort())
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "kafka: %v\n", err)
 		return 1
 	}
 	code := m.Run()
-	shared.process.Kill()
+	shared.Kill()
 	if left := leak.Left(); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
 		return 1
@@ -53,83 +51,19 @@ func run(m *testing.M) int {
 	return code
 }
 
-// build makes the broker, with what tools/go.mod pins.
-func build(dir string) (string, error) {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
-	path := filepath.Join(dir, "broker.exe")
-	cmd := exec.Command("go", "build", "-modfile="+filepath.Join(root, "tools", "go.mod"), "-o", path, "./internal/feed/kafka/testdata/broker")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the broker: %w\n%s", err, out)
-	}
-	return path, nil
-}
-
-// A broker keeps what it has acknowledged.
-type broker struct {
-	args    []string
-	port    int
-	process *feedtest.Process
-}
-
-// open starts a broker, which whoever calls it kills.
-func open(dir string, port int, args ...string) (*broker, error) {
-	b := &broker{port: port}
-	b.args = append([]string{"-dir", filepath.Join(dir, "data"), "-port", fmt.Sprint(b.port)}, args...)
-	return b, b.start()
-}
-
-func (b *broker) start() (err error) {
-	if b.process, err = feedtest.Spawn(nil, program, b.args...); err != nil {
-		return err
-	}
-	for late := time.Now().Add(feedtest.Patience); ; time.Sleep(5 * time.Millisecond) {
-		conn, err := net.Dial("tcp", b.addr())
-		if err == nil {
-			return conn.Close()
-		}
-		if err := b.process.Alive(); err != nil {
-			return err
-		}
-		if time.Now().After(late) {
-			return fmt.Errorf("%v\n%s", err, b.process.Said())
-		}
-	}
-}
-
 // newBroker starts a broker of a test's own.
-func newBroker(t *testing.T, args ...string) *broker {
+func newBroker(t *testing.T, args ...string) *feedtest.Kafka {
 	t.Helper()
-	return newBrokerAt(t, feedtest.FreePort(), args...)
-}
-
-func newBrokerAt(t *testing.T, port int, args ...string) *broker {
-	t.Helper()
-	b, err := open(t.TempDir(), port, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if b.process.Kill(); t.Failed() {
-			t.Logf("the broker printed\n%s", b.process.Said())
-		}
-	})
-	return b
+	return feedtest.LaunchKafka(t, program, proctest.FreePort(), args...)
 }
 
 // newRelayed starts one to which clients connect by a relay.
-func newRelayed(t *testing.T) (*broker, *feedtest.Relay) {
+func newRelayed(t *testing.T) (*feedtest.Kafka, *feedtest.Relay) {
 	t.Helper()
-	port := feedtest.FreePort()
+	port := proctest.FreePort()
 	relay := feedtest.NewRelay(t, fmt.Sprint("127.0.0.1:", port))
-	return newBrokerAt(t, port, "-advertise", relay.Addr()), relay
+	return feedtest.LaunchKafka(t, program, port, "-advertise", relay.Addr()), relay
 }
-
-func (b *broker) addr() string { return fmt.Sprint("127.0.0.1:", b.port) }
 
 // start feeds from the topic of the test's name to the topic in.
 func start(t *testing.T, bed *feedtest.Bed, change func(s *feed.Spec)) *feedtest.Running {
@@ -139,7 +73,7 @@ func start(t *testing.T, bed *feedtest.Bed, change func(s *feed.Spec)) *feedtest
 
 func startLogging(t *testing.T, bed *feedtest.Bed, log *slog.Logger, change func(s *feed.Spec)) *feedtest.Running {
 	t.Helper()
-	s := feed.Spec{Name: "test", From: "kafka://" + shared.addr(), Subscribe: []string{t.Name()}, Group: t.Name(), Topic: "in", DeadLetter: "dead"}
+	s := feed.Spec{Name: "test", From: "kafka://" + shared.Addr(), Subscribe: []string{t.Name()}, Group: t.Name(), Topic: "in", DeadLetter: "dead"}
 	if change != nil {
 		change(&s)
 	}
@@ -159,10 +93,10 @@ type client struct {
 	*kgo.Client
 }
 
-func connect(t *testing.T, b *broker, options ...kgo.Opt) client {
+func connect(t *testing.T, b *feedtest.Kafka, options ...kgo.Opt) client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(b.addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(t.Name()),
+		kgo.SeedBrokers(b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(t.Name()),
 		kgo.ProducerBatchMaxBytes(90 << 20), kgo.BrokerMaxReadBytes(200 << 20), kgo.AlwaysRetryEOF(),
 	}, options...)...)
 	if err != nil {

@@ -15,13 +15,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -64,7 +62,7 @@ type Source struct {
 var mechanisms = map[string]func(s *Source) sasl.Mechanism{
 	"plain": func(s *Source) sasl.Mechanism {
 		return plain.Plain(func(context.Context) (plain.Auth, error) {
-			password, err := s.secret()
+			password, err := s.spec.Password(s.password)
 			return plain.Auth{User: s.user, Pass: password}, err
 		})
 	},
@@ -73,7 +71,7 @@ var mechanisms = map[string]func(s *Source) sasl.Mechanism{
 }
 
 func (s *Source) scram(context.Context) (scram.Auth, error) {
-	password, err := s.secret()
+	password, err := s.spec.Password(s.password)
 	return scram.Auth{User: s.user, Pass: password}, err
 }
 
@@ -117,34 +115,15 @@ func (s *Source) mechanism(query url.Values) error {
 	return nil
 }
 
-// secret returns the password.
-func (s *Source) secret() (string, error) {
-	if s.spec.PasswordFile == "" {
-		return s.password, nil
-	}
-	password, err := os.ReadFile(s.spec.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("password-file: %w", err)
-	}
-	return strings.TrimRight(string(password), "\r\n"), nil
-}
-
 // dial connects to a broker.
 func (s *Source) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: dialTimeout}
 	if !s.tls {
 		return d.DialContext(ctx, network, addr)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.spec.CAFile != "" {
-		pem, err := os.ReadFile(s.spec.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca-file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca-file %s has no certificate", s.spec.CAFile)
-		}
+	config, err := s.spec.TLS()
+	if err != nil {
+		return nil, err
 	}
 	return (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, network, addr)
 }

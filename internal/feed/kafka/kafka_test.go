@@ -81,15 +81,15 @@ func TestBrokerKilledWhileFlowing(t *testing.T) {
 	b, bed := newBroker(t), feedtest.New(t)
 	c := connect(t, b)
 	c.create(1)
-	r := start(t, bed, func(s *feed.Spec) { s.From, s.Prefetch = "kafka://"+b.addr(), 10 })
+	r := start(t, bed, func(s *feed.Spec) { s.From, s.Prefetch = "kafka://"+b.Addr(), 10 })
 	c.send(numbers(0, 3000)...)
 	some(t, bed, 0)
-	b.process.Kill()
+	b.Kill()
 	r.AwaitState(feed.Failing)
 	if err := r.Stats().Error; !strings.Contains(err, "refused") && !strings.Contains(err, "EOF") && !strings.Contains(err, "reset") {
 		t.Errorf("error is %q", err)
 	}
-	if err := b.start(); err != nil {
+	if err := b.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c = connect(t, b)
@@ -110,13 +110,13 @@ func TestBrokerAwayForAWhile(t *testing.T) {
 	c := connect(t, b)
 	c.create(1)
 	c.send(numbers(0, 10)...)
-	r := start(t, bed, func(s *feed.Spec) { s.From = "kafka://" + b.addr() })
+	r := start(t, bed, func(s *feed.Spec) { s.From = "kafka://" + b.Addr() })
 	bed.AwaitData("in", feedtest.Numbers(0, 10))
-	b.process.Kill()
+	b.Kill()
 	awaitStats(t, r, "the state", func(s feed.Stats) bool {
 		return s.State == feed.Failing && strings.Contains(s.Error, "connect to kafka://127")
 	})
-	if err := b.start(); err != nil {
+	if err := b.Start(); err != nil {
 		t.Fatal(err)
 	}
 	r.AwaitState(feed.Running)
@@ -153,18 +153,18 @@ func TestBrokerKilledBeforeTheCommit(t *testing.T) {
 	c := connect(t, b)
 	c.create(1)
 	c.send(numbers(0, 100)...)
-	from := func(s *feed.Spec) { s.From = "kafka://" + b.addr() }
+	from := func(s *feed.Spec) { s.From = "kafka://" + b.Addr() }
 	bed.Log.Full.Store(true)
 	r := start(t, bed, from)
 	feedtest.Await(t, "a refusal", func() error { return feedtest.Not(bed.Log.Refused.Load() > 0, "none") })
-	bed.Log.Stored = func() { b.process.Kill() }
+	bed.Log.Stored = func() { b.Kill() }
 	bed.Log.Full.Store(false)
 	bed.AwaitData("in", feedtest.Numbers(0, 100))
 	awaitStats(t, r, "the state", func(s feed.Stats) bool {
 		return s.State == feed.Failing && strings.Contains(s.Error, "commit offsets")
 	})
 	r.Stop()
-	if err := b.start(); err != nil {
+	if err := b.Start(); err != nil {
 		t.Fatal(err)
 	}
 	r = start(t, bed, from)

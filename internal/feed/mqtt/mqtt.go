@@ -17,12 +17,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -94,7 +92,7 @@ func (s *Source) dial(ctx context.Context) (net.Conn, error) {
 	if s.url.Scheme != "mqtts" {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	config, err := tlsConfig(s.spec.CAFile)
+	config, err := s.spec.TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -103,22 +101,6 @@ func (s *Source) dial(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return packets.NewThreadSafeConn(conn), nil // a packet is written in pieces
-}
-
-func tlsConfig(caFile string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("ca-file: %w", err)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca-file %s has no certificate", caFile)
-	}
-	return config, nil
 }
 
 // connect opens the session, and reports whether the server still had it.
@@ -147,17 +129,12 @@ func (s *Source) connect(ctx context.Context, client *paho.Client) (resumed bool
 
 // password is nil if there is none.
 func (s *Source) password() ([]byte, error) {
-	if s.spec.PasswordFile == "" {
-		if text, ok := s.url.User.Password(); ok {
-			return []byte(text), nil
-		}
+	given, isGiven := s.url.User.Password()
+	if !isGiven && s.spec.PasswordFile == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(s.spec.PasswordFile)
-	if err != nil {
-		return nil, fmt.Errorf("password-file: %w", err)
-	}
-	return []byte(strings.TrimRight(string(text), "\r\n")), nil
+	password, err := s.spec.Password(given)
+	return []byte(password), err
 }
 
 // refusal is an error that the server gives a reason for, by the code of the standard,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestMessagesArriveInOrder(t *testing.T) {
@@ -288,7 +289,7 @@ func TestDocumentedCommands(t *testing.T) {
 	s, bed := newServer(t), feedtest.New(t)
 	s.feed(bed, func(f *feed.Spec) { f.Subscribe, f.Topic = []string{"sensors/+/temperature"}, "{key|path}" }).AwaitState(feed.Running)
 	port := strings.TrimPrefix(s.addr(), "127.0.0.1:")
-	cmd := exec.Command(feedtest.Need(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", port, "-V", "5", "-q", "1", "-t", "sensors/7/temperature", "-m", `{"celsius":21.5}`, "-D", "publish", "user-property", "message-id", "m1")
+	cmd := exec.Command(proctest.Need(t, "mosquitto_pub"), "-h", "127.0.0.1", "-p", port, "-V", "5", "-q", "1", "-t", "sensors/7/temperature", "-m", `{"celsius":21.5}`, "-D", "publish", "user-property", "message-id", "m1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

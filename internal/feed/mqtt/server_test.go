@@ -12,10 +12,12 @@ import (
 
 	"github.com/eclipse/paho.golang/paho"
 
+	"github.com/weirstream/weir/internal/certtest"
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/feed/mqtt"
 	"github.com/weirstream/weir/internal/leak"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -26,15 +28,15 @@ type server struct {
 	dir       string
 	port, tls int
 	settings  []string
-	process   *feedtest.Process
+	process   *proctest.Process
 }
 
 // newServer starts a server. The settings are for the listener without TLS, if they are
 // for one.
 func newServer(t *testing.T, settings ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), port: feedtest.FreePort(), tls: feedtest.FreePort()}
-	if err := feedtest.WriteCertificate(s.dir); err != nil {
+	s := &server{t: t, dir: t.TempDir(), port: proctest.FreePort(), tls: proctest.FreePort()}
+	if err := certtest.SelfSigned("127.0.0.1").Write(s.dir); err != nil {
 		t.Fatal(err)
 	}
 	s.settings = append(settings, fmt.Sprintf("listener %d 127.0.0.1", s.tls), "certfile "+s.file("cert.pem"), "keyfile "+s.file("key.pem"))

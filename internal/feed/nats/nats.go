@@ -19,12 +19,9 @@ package nats
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -141,7 +138,8 @@ func (s *Source) connect(ctx context.Context, in *feed.Intake, waiting *queue, f
 	}
 	err := s.secret(&o)
 	if err == nil {
-		err = s.trust(&o)
+		o.Secure = s.secure
+		o.TLSConfig, err = s.spec.TLS()
 	}
 	if err != nil {
 		return nil, err
@@ -164,14 +162,14 @@ func (s *Source) secret(o *nats.Options) error {
 	password, isSet := s.user.Password()
 	user := s.user.Username()
 	if s.spec.PasswordFile != "" {
-		text, err := os.ReadFile(s.spec.PasswordFile)
-		if err != nil {
-			return fmt.Errorf("password-file: %w", err)
+		var err error
+		if password, err = s.spec.Password(""); err != nil {
+			return err
 		}
-		if strings.HasPrefix(strings.TrimSpace(string(text)), credentials) {
-			return nats.UserCredentialBytes(text)(o)
+		if strings.HasPrefix(strings.TrimSpace(password), credentials) {
+			return nats.UserCredentialBytes([]byte(password))(o)
 		}
-		password, isSet = strings.TrimRight(string(text), "\r\n"), true
+		isSet = true
 	}
 	switch {
 	case user == "":
@@ -180,24 +178,6 @@ func (s *Source) secret(o *nats.Options) error {
 		o.User, o.Password = user, password
 	default:
 		o.Token = user
-	}
-	return nil
-}
-
-// trust sets whom the feed trusts.
-func (s *Source) trust(o *nats.Options) error {
-	o.Secure = s.secure
-	o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.spec.CAFile == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(s.spec.CAFile)
-	if err != nil {
-		return fmt.Errorf("ca-file: %w", err)
-	}
-	o.TLSConfig.RootCAs = x509.NewCertPool()
-	if !o.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("ca-file %s has no certificate", s.spec.CAFile)
 	}
 	return nil
 }

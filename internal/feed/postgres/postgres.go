@@ -24,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -96,12 +95,8 @@ func (s *Source) config() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("from: %w", err)
 	}
-	if s.spec.PasswordFile != "" {
-		password, err := os.ReadFile(s.spec.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("password-file: %w", err)
-		}
-		config.Password = strings.TrimRight(string(password), "\r\n")
+	if config.Password, err = s.spec.Password(config.Password); err != nil {
+		return nil, err
 	}
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	if config.RuntimeParams["application_name"] == "" {

@@ -55,7 +55,7 @@ func TestPollFindsRowsWithoutANotification(t *testing.T) {
 	c, bed := connect(t), feedtest.New(t)
 	c.sql("CREATE TABLE %s (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), body text)", c.table)
 	startPolling(t, bed, 20*time.Millisecond, func(s *feed.Spec) { // of two servers, the first is not there
-		s.From = fmt.Sprintf("postgres://postgres@/postgres?host=127.0.0.1,127.0.0.1&port=1,%d&target_session_attrs=read-write&sslmode=disable", shared.port)
+		s.From = fmt.Sprintf("postgres://postgres@/postgres?host=127.0.0.1,127.0.0.1&port=1,%d&target_session_attrs=read-write&sslmode=disable", shared.Port)
 	}).AwaitState(feed.Running)
 	c.insert(0, 1)
 	bed.AwaitData("in", feedtest.Numbers(0, 1))
@@ -69,7 +69,7 @@ func TestNotificationDuringAReadIsNotForgotten(t *testing.T) {
 	c, bed := withTable(t), feedtest.New(t)
 	c.sql(`GRANT SELECT, DELETE ON %[1]s TO weak; ALTER TABLE %[1]s ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY slow ON %[1]s USING (body <> 'hidden' OR pg_sleep(0.5) IS NULL); INSERT INTO %[1]s (body) VALUES ('hidden')`, c.table)
-	start(t, bed, func(s *feed.Spec) { s.From = urlAt("weak", shared.addr()) })
+	start(t, bed, func(s *feed.Spec) { s.From = shared.URL("weak:weak") })
 	feedtest.Await(t, "a read that takes time", func() error {
 		waits := c.sql("SELECT wait_event FROM pg_stat_activity WHERE application_name = 'weir feed test'")
 		return feedtest.Not(slices.Equal(waits, []string{"PgSleep"}), "sessions wait for %q", waits)
@@ -126,8 +126,8 @@ func TestRowWithoutABodyIsAnObject(t *testing.T) {
 // TestConnectionCutWhileFlowing loses answers, so that rows come again.
 func TestConnectionCutWhileFlowing(t *testing.T) {
 	c, bed := withTable(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, shared.addr())
-	r := start(t, bed, func(s *feed.Spec) { s.From = urlAt("postgres", relay.Addr()) })
+	relay := feedtest.NewRelay(t, shared.Addr())
+	r := start(t, bed, func(s *feed.Spec) { s.From = over(relay) })
 	cut := 0
 	for i := range 12 {
 		for k := range 20 {
@@ -149,10 +149,10 @@ func TestConnectionCutWhileFlowing(t *testing.T) {
 // TestConnectionCutBeforeTheDelete has every row delivered twice.
 func TestConnectionCutBeforeTheDelete(t *testing.T) {
 	c, bed := withTable(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, shared.addr())
+	relay := feedtest.NewRelay(t, shared.Addr())
 	bed.Log.Full.Store(true)
 	c.insert(0, 100)
-	r := start(t, bed, func(s *feed.Spec) { s.From = urlAt("postgres", relay.Addr()) })
+	r := start(t, bed, func(s *feed.Spec) { s.From = over(relay) })
 	feedtest.Await(t, "a refusal", func() error { return feedtest.Not(bed.Log.Refused.Load() > 0, "none") })
 	bed.Log.Stored = func() { relay.Cut() }
 	bed.Log.Full.Store(false)
@@ -169,12 +169,12 @@ func TestServerKilledWhileFlowing(t *testing.T) {
 	c.insert(0, 8000)
 	r := start(t, bed, func(s *feed.Spec) { s.Prefetch = 20 })
 	some(t, bed, 1)
-	shared.process.Kill()
+	shared.Kill()
 	r.AwaitState(feed.Failing)
 	if n := len(bed.Data("in")); n == 8000 {
 		t.Fatal("all rows had arrived before the kill")
 	}
-	if err := shared.start(); err != nil {
+	if err := shared.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c.dial()
@@ -386,22 +386,22 @@ func TestUnfitTablesAreExplained(t *testing.T) {
 			user := "postgres"
 			switch {
 			case strings.Contains(want, "weak"):
-				user = "weak"
+				user = "weak:weak"
 			case strings.Contains(name, "kept"):
 				c.sql("CREATE TRIGGER keep BEFORE DELETE ON unfit FOR EACH ROW EXECUTE FUNCTION keep()")
 			case strings.Contains(name, "locked"):
 				c.sql("BEGIN; SELECT id FROM unfit FOR UPDATE")
 			}
 			bed := feedtest.New(t)
-			r := start(t, bed, func(s *feed.Spec) { s.Table, s.From = "unfit", urlAt(user, shared.addr()) })
+			r := start(t, bed, func(s *feed.Spec) { s.Table, s.From = "unfit", shared.URL(user) })
 			awaitError(t, r, want)
 		})
 	}
 }
 
 func TestWrongPasswordIsNotShown(t *testing.T) {
-	for userinfo, want := range map[string]string{"guarded:hush1": "password authentication failed", "nobody:hush": "does not exist"} {
-		r := start(t, feedtest.New(t), func(s *feed.Spec) { s.From = urlAt(userinfo, shared.addr()) })
+	for userinfo, want := range map[string]string{"guarded:hush1": "password authentication failed", "barred:hush": "is not permitted to log in"} {
+		r := start(t, feedtest.New(t), func(s *feed.Spec) { s.From = shared.URL(userinfo) })
 		awaitError(t, r, want)
 		r.Stop()
 	}
@@ -423,7 +423,7 @@ func TestTLS(t *testing.T) {
 	c, bed := withTable(t), feedtest.New(t)
 	dir := filepath.Join(t.TempDir(), "a b+c")
 	password, ca := filepath.Join(dir, "password"), filepath.Join(dir, "ca.pem")
-	pem, err := os.ReadFile(shared.path("cert.pem"))
+	pem, err := os.ReadFile(filepath.Join(shared.Dir, "cert.pem"))
 	if err == nil {
 		err = os.Mkdir(dir, 0o700)
 	}
@@ -431,7 +431,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	secure := func(s *feed.Spec) {
-		s.From = fmt.Sprintf("postgres://guarded@%s/postgres?sslmode=verify-full", shared.addr())
+		s.From = fmt.Sprintf("postgres://guarded@%s/postgres?sslmode=verify-full", shared.Addr())
 		s.PasswordFile = password
 	}
 	r := start(t, bed, secure)
@@ -443,7 +443,7 @@ func TestTLS(t *testing.T) {
 	r.Stop()
 	r = startPolling(t, bed, 20*time.Millisecond, func(s *feed.Spec) {
 		secure(s)
-		s.From, s.CAFile = fmt.Sprintf("postgres://guarded:sslmode=x@%s/postgres?ssl=true", shared.addr()), ca
+		s.From, s.CAFile = fmt.Sprintf("postgres://guarded:sslmode=x@%s/postgres?ssl=true", shared.Addr()), ca
 	})
 	awaitError(t, r, "unable to read CA file")
 	if err := os.WriteFile(ca, pem, 0o600); err != nil {

@@ -5,11 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,34 +17,25 @@ import (
 	"github.com/weirstream/weir/internal/leak"
 )
 
-// A server is PostgreSQL with a directory and a port of its own. Over TCP it wants a
-// password from the roles that have one.
-type server struct {
-	dir     string
-	bin     string   // directory of its programs
-	as      []string // command that runs a program as a user who may; root may not
-	port    int
-	process *feedtest.Process
-}
-
 // shared is used by all tests, one after the other.
-var shared server
+var shared *feedtest.Postgres
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "weir-postgres")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = shared.open(dir)
-	}
-	if err != nil {
-		shared.close()
+	var err error
+	if shared, err = feedtest.OpenPostgres(); err != nil {
 		fmt.Fprintf(os.Stderr, "postgres: PostgreSQL, which \"go run ./test\" in the repository's root installs: %v\n", err)
 		return 1
 	}
-	code := m.Run()
-	shared.close()
+	code := 1
+	if err = makeRoles(); err == nil {
+		code = m.Run()
+	}
+	if err = errors.Join(err, shared.Close()); err != nil {
+		fmt.Fprintln(os.Stderr, "postgres:", err)
+		return 1
+	}
 	if left := leak.Left(); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines are left over:\n%s\n", left)
 		return 1
@@ -57,126 +43,20 @@ func run(m *testing.M) int {
 	return code
 }
 
-// programs is the directory of the server's programs, which Debian keeps out of PATH.
-func programs() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		return "", errors.New("initdb is not installed")
-	}
-	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
-}
-
-func version(path string) int {
-	n, _ := strconv.Atoi(strings.Split(path, "/")[4])
-	return n
-}
-
-func (s *server) open(dir string) (err error) {
-	s.dir, s.port = dir, feedtest.FreePort()
-	if s.bin, err = programs(); err != nil {
-		return err
-	}
-	if err := feedtest.WriteCertificate(dir); err != nil {
-		return err
-	}
-	if os.Geteuid() == 0 {
-		if err := s.drop(); err != nil {
-			return err
-		}
-	}
-	if out, err := s.command("initdb", "-D", s.path("data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	rules := "local all all trust\nhost all guarded,shop,weir 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
-	if err := os.WriteFile(s.path("data", "pg_hba.conf"), []byte(rules), 0o600); err != nil {
-		return err
-	}
-	if err := s.start(); err != nil {
-		return err
-	}
-	return s.setUp()
-}
-
-// drop gives the directory to the user postgres.
-func (s *server) drop() error {
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return err
-	}
-	s.as = []string{"setpriv", "--reuid", u.Uid, "--regid", u.Gid, "--clear-groups", "--"}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	return errors.Join(os.Chown(s.dir, uid, gid), os.Chown(s.path("key.pem"), uid, gid), os.Chown(s.path("cert.pem"), uid, gid))
-}
-
-func (s *server) path(elements ...string) string {
-	return filepath.Join(append([]string{s.dir}, elements...)...)
-}
-
-func (s *server) line(program string, args ...string) []string {
-	return append(append(slices.Clone(s.as), filepath.Join(s.bin, program)), args...)
-}
-
-func (s *server) command(program string, args ...string) *exec.Cmd {
-	line := s.line(program, args...)
-	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Dir = s.dir
-	return cmd
-}
-
-// start starts the server. After a kill, the processes that are left over keep it from
-// starting until they have noticed.
-func (s *server) start() (err error) {
-	line := s.line("postgres", "-D", s.path("data"), "-h", "127.0.0.1", "-p", fmt.Sprint(s.port), "-k", s.dir,
-		"-c", "fsync=off", "-c", "max_connections=40", "-c", "shared_buffers=16MB", // a killed process loses nothing that it has written
-		"-c", "ssl=on", "-c", "ssl_cert_file="+s.path("cert.pem"), "-c", "ssl_key_file="+s.path("key.pem"))
-	late := time.Now().Add(feedtest.Patience)
-	for s.process == nil || s.process.Alive() != nil {
-		if s.process, err = feedtest.Spawn(nil, line[0], line[1:]...); err != nil {
-			return err
-		}
-		for s.process.Alive() == nil {
-			if c, err := pgconn.Connect(context.Background(), s.url()); err == nil {
-				return c.Close(context.Background())
-			}
-			if time.Now().After(late) {
-				return fmt.Errorf("no connection within %v\n%s", feedtest.Patience, s.process.Said())
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		if time.Now().After(late) {
-			return s.process.Alive()
-		}
-	}
-	return nil
-}
-
-// setUp makes the roles.
-func (s *server) setUp() error {
-	c, err := pgconn.Connect(context.Background(), s.url())
+func makeRoles() error {
+	c, err := pgconn.Connect(context.Background(), shared.URL("postgres"))
 	if err != nil {
 		return err
 	}
 	defer c.Close(context.Background())
-	_, err = c.Exec(context.Background(), "CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'hush'; CREATE ROLE weak LOGIN").ReadAll()
+	_, err = c.Exec(context.Background(), `CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'hush'; CREATE ROLE weak LOGIN PASSWORD 'weak';
+		CREATE ROLE barred PASSWORD 'hush'`).ReadAll()
 	return err
 }
 
-func (s *server) close() {
-	if s.process != nil {
-		s.process.Kill()
-	}
-}
-
-func (s *server) addr() string { return fmt.Sprint("127.0.0.1:", s.port) }
-func (s *server) url() string  { return urlAt("postgres", s.addr()) }
-
-// urlAt is the URL of a user at an address, in the clear.
-func urlAt(userinfo, addr string) string {
-	return "postgres://" + userinfo + "@" + addr + "/postgres?sslmode=disable"
+// over is the URL of the server over a relay.
+func over(r *feedtest.Relay) string {
+	return strings.Replace(shared.URL("postgres"), shared.Addr(), r.Addr(), 1)
 }
 
 // A client is a connection of a test, and its table.
@@ -208,7 +88,7 @@ func withTable(t *testing.T) *client {
 
 func (c *client) dial() {
 	c.t.Helper()
-	conn, err := pgconn.Connect(context.Background(), shared.url())
+	conn, err := pgconn.Connect(context.Background(), shared.URL("postgres"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -260,7 +140,7 @@ func start(t *testing.T, bed *feedtest.Bed, change func(s *feed.Spec)) *feedtest
 
 func startPolling(t *testing.T, bed *feedtest.Bed, poll time.Duration, change func(s *feed.Spec)) *feedtest.Running {
 	t.Helper()
-	s := feed.Spec{Name: "test", From: shared.url(), Table: strings.ToLower(t.Name()), Topic: "in", DeadLetter: "dead"}
+	s := feed.Spec{Name: "test", From: shared.URL("postgres"), Table: strings.ToLower(t.Name()), Topic: "in", DeadLetter: "dead"}
 	if change != nil {
 		change(&s)
 	}

@@ -121,7 +121,7 @@ func TestTLSUnixAndPasswords(t *testing.T) {
 	r.Stop()
 	r = s.feed(bed, func(f *feed.Spec) {
 		aList(f)
-		f.From = "redis://:wrong-one@" + s.addr()
+		f.From = "redis://:wrong-one@" + s.Addr()
 	})
 	awaitStats(t, r, "the refusal of a wrong password", func(s feed.Stats) bool {
 		return strings.Contains(s.Error, "WRONGPASS") && !strings.Contains(s.Error, "wrong-one")

@@ -49,7 +49,7 @@ func TestListIsReadFromTheRight(t *testing.T) {
 // TestListOverCutConnections loses answers of moves and removals.
 func TestListOverCutConnections(t *testing.T) {
 	s, bed := newServer(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, s.addr())
+	relay := feedtest.NewRelay(t, s.Addr())
 	r := s.feed(bed, func(f *feed.Spec) { f.List, f.From = "jobs", relayed(relay) })
 	cut := 0
 	for i := range 20 {
@@ -71,7 +71,7 @@ func TestListOverCutConnections(t *testing.T) {
 // again, and known.
 func TestListCutBeforeTheRemoval(t *testing.T) {
 	s, bed := newServer(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, s.addr())
+	relay := feedtest.NewRelay(t, s.Addr())
 	bed.Log.Full.Store(true)
 	s.push("jobs", 0, 100)
 	r := s.feed(bed, func(f *feed.Spec) { f.List, f.From = "jobs", relayed(relay) })

@@ -20,11 +20,8 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -86,36 +83,23 @@ func (s *Source) Run(ctx context.Context, in *feed.Intake) error {
 
 func (s *Source) connect() (rueidis.Client, error) {
 	o := s.options
-	if s.spec.PasswordFile != "" {
-		password, err := os.ReadFile(s.spec.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("password-file: %w", err)
-		}
-		o.Password = strings.TrimRight(string(password), "\r\n")
+	var err error
+	if o.Password, err = s.spec.Password(o.Password); err != nil {
+		return nil, err
 	}
 	if s.spec.CAFile != "" && o.TLSConfig != nil {
-		o.TLSConfig = o.TLSConfig.Clone()
-		if err := trust(o.TLSConfig, s.spec.CAFile); err != nil {
+		trusted, err := s.spec.TLS()
+		if err != nil {
 			return nil, err
 		}
+		o.TLSConfig = o.TLSConfig.Clone() // which has what the URL says
+		o.TLSConfig.RootCAs = trusted.RootCAs
 	}
 	client, err := rueidis.NewClient(o)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", s.spec.String(), err)
 	}
 	return client, nil
-}
-
-func trust(config *tls.Config, caFile string) error {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return fmt.Errorf("ca-file: %w", err)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("ca-file %s has no certificate", caFile)
-	}
-	return nil
 }
 
 // do gives a command so long, and no longer.

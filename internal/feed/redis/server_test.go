@@ -9,43 +9,48 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/weirstream/weir/internal/certtest"
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/feed/redis"
 	"github.com/weirstream/weir/internal/leak"
+	"github.com/weirstream/weir/internal/proctest"
+	"github.com/weirstream/weir/internal/redisserver"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 const password = "hush"
 
-// A server is a redis-server that keeps what it has acknowledged.
+// A server is one that keeps what it has acknowledged.
 type server struct {
-	t         *testing.T
-	dir       string
-	port, tls int
-	process   *feedtest.Process
-	client    rueidis.Client
+	*redisserver.Server
+	t      *testing.T
+	dir    string // has cert.pem, and the socket
+	tls    int    // port
+	client rueidis.Client
 }
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), port: feedtest.FreePort(), tls: feedtest.FreePort()}
-	if err := feedtest.WriteCertificate(s.dir); err != nil {
+	s := &server{t: t, dir: t.TempDir(), tls: proctest.FreePort()}
+	if err := certtest.SelfSigned("127.0.0.1").Write(s.dir); err != nil {
 		t.Fatal(err)
 	}
-	s.start()
+	s.Server = redisserver.Start(t, redisserver.Options{Args: []string{
+		"--requirepass", password, "--unixsocket", filepath.Join(s.dir, "socket"), "--tls-port", fmt.Sprint(s.tls), "--tls-auth-clients", "no",
+		"--tls-cert-file", filepath.Join(s.dir, "cert.pem"), "--tls-key-file", filepath.Join(s.dir, "key.pem"),
+	}})
+	s.connect()
 	t.Cleanup(func() { s.client.Close() })
 	return s
 }
 
-func (s *server) start() {
+// connect waits until the server answers who has the password.
+func (s *server) connect() {
 	s.t.Helper()
-	s.process = feedtest.LaunchRedis(s.t, s.dir, s.port, "--requirepass", password, "--unixsocket", filepath.Join(s.dir, "socket"),
-		"--tls-port", fmt.Sprint(s.tls), "--tls-auth-clients", "no",
-		"--tls-cert-file", filepath.Join(s.dir, "cert.pem"), "--tls-key-file", filepath.Join(s.dir, "key.pem"))
-	feedtest.Await(s.t, "redis-server", func() (err error) {
-		if s.client, err = rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.addr()}, Password: password, DisableCache: true, DisableRetry: true}); err != nil {
+	s.Await(s.t, feedtest.Patience, func() (err error) {
+		if s.client, err = rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Addr()}, Password: password, DisableCache: true, DisableRetry: true}); err != nil {
 			return err
 		}
 		if err = s.client.Do(context.Background(), s.client.B().Ping().Build()).Error(); err != nil { // as while it loads
@@ -59,11 +64,9 @@ func (s *server) start() {
 func (s *server) restart() {
 	s.t.Helper()
 	s.client.Close()
-	s.process.Kill()
-	s.start()
+	s.Restart()
+	s.connect()
 }
-
-func (s *server) addr() string { return fmt.Sprint("127.0.0.1:", s.port) }
 
 // do sends one command.
 func (s *server) do(args ...string) rueidis.RedisResult {
@@ -103,7 +106,7 @@ func (s *server) add(key string, from, to int) {
 // feed starts a feed to the topic in.
 func (s *server) feed(bed *feedtest.Bed, change func(f *feed.Spec)) *feedtest.Running {
 	s.t.Helper()
-	f := feed.Spec{Name: "test", From: "redis://:" + password + "@" + s.addr(), Topic: "in", DeadLetter: "dead"}
+	f := feed.Spec{Name: "test", From: "redis://:" + password + "@" + s.Addr(), Topic: "in", DeadLetter: "dead"}
 	change(&f)
 	source, err := redis.New(f)
 	if err != nil {

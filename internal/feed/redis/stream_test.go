@@ -79,7 +79,7 @@ func TestStreamGroupIsNotCreatedUnlessTold(t *testing.T) {
 
 func TestStreamOverCutConnections(t *testing.T) {
 	s, bed := newServer(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, s.addr())
+	relay := feedtest.NewRelay(t, s.Addr())
 	r := s.feed(bed, func(f *feed.Spec) {
 		aStream(f)
 		f.From = relayed(relay)
@@ -102,7 +102,7 @@ func TestStreamOverCutConnections(t *testing.T) {
 // TestStreamCutBeforeTheAcknowledgement has every entry delivered twice.
 func TestStreamCutBeforeTheAcknowledgement(t *testing.T) {
 	s, bed := newServer(t), feedtest.New(t)
-	relay := feedtest.NewRelay(t, s.addr())
+	relay := feedtest.NewRelay(t, s.Addr())
 	bed.Log.Full.Store(true)
 	s.add("events", 0, 100)
 	r := s.feed(bed, func(f *feed.Spec) {

@@ -18,6 +18,7 @@ import (
 	"github.com/weirstream/weir/internal/feed"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/feed/webhook"
+	"github.com/weirstream/weir/internal/proctest"
 )
 
 // childDir and childAddr tell the test program that it is to be a server, with its log in
@@ -47,12 +48,12 @@ func child(dir string) {
 // TestKilledWhileMessagesFlow kills the server three times. Senders send again what was
 // not answered, so all is there, and nothing twice.
 func TestKilledWhileMessagesFlow(t *testing.T) {
-	dir, addr := t.TempDir(), fmt.Sprint("127.0.0.1:", feedtest.FreePort())
+	dir, addr := t.TempDir(), proctest.FreeAddr()
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start := func() *feedtest.Process {
-		p, err := feedtest.Spawn([]string{childDir + "=" + dir, childAddr + "=" + addr}, os.Args[0])
+	start := func() *proctest.Process {
+		p, err := proctest.Launch{Args: os.Args[:1], Env: []string{childDir + "=" + dir, childAddr + "=" + addr}}.Spawn()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,10 +75,7 @@ func TestKilledWhileMessagesFlow(t *testing.T) {
 	}
 	for i := range kills {
 		p := start()
-		feedtest.Await(t, "some answers", func() error {
-			if err := p.Alive(); err != nil {
-				t.Fatal(err)
-			}
+		p.Await(t, feedtest.Patience, func() error {
 			return feedtest.Not(len(sent) > (i+1)*senders*each/(kills+2), "%d", len(sent))
 		})
 		p.Kill()

@@ -1,21 +1,18 @@
 package webhook
 
 import (
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/weirstream/weir/internal/feed"
+	"github.com/weirstream/weir/internal/secret"
 )
 
 const (
 	maxSecrets = 10              // so that a request which is signed by none costs little
-	maxFile    = 64 << 10        // bytes
 	settled    = 2 * time.Second // how old a file must be for another change to show in its time
 )
 
@@ -46,7 +43,7 @@ func (s *secrets) current() ([][]byte, error) {
 	}
 	if s.info == nil || !os.SameFile(s.info, info) || s.info.Size() != info.Size() || !s.info.ModTime().Equal(info.ModTime()) || s.at.Sub(info.ModTime()) < settled {
 		s.info, s.at = info, time.Now()
-		if s.list, err = readSecrets(s.path, info.Size(), s.scheme); err != nil {
+		if s.list, err = s.read(); err != nil {
 			err = fmt.Errorf("secret-file: %w", err)
 		}
 		s.err = err
@@ -54,35 +51,19 @@ func (s *secrets) current() ([][]byte, error) {
 	return s.list, s.err
 }
 
-// readSecrets reads a file that has so many bytes. With Standard Webhooks a secret is in
-// base64 if it begins with whsec_, with the others it is the text.
-func readSecrets(path string, size int64, scheme feed.Scheme) (list [][]byte, err error) {
-	if size > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes, limit %d", path, size, maxFile)
+// read reads the file. With Standard Webhooks a line may have its secret in base64, with
+// the others it is the secret.
+func (s *secrets) read() ([][]byte, error) {
+	decode := secret.Text
+	if s.scheme == feed.Standard {
+		decode = secret.Standard
 	}
-	text, err := os.ReadFile(path)
+	list, err := secret.ReadFile(s.path, decode)
 	if err != nil {
 		return nil, err
 	}
-	number := 0
-	for line := range strings.Lines(string(text)) {
-		number++
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		secret := []byte(line)
-		if encoded, ok := strings.CutPrefix(line, "whsec_"); ok && scheme == feed.Standard {
-			if secret, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "=")); err != nil || len(secret) == 0 {
-				return nil, fmt.Errorf("%s: line %d is not whsec_ and base64", path, number)
-			}
-		}
-		list = append(list, secret)
-	}
-	switch {
-	case len(list) == 0:
-		return nil, errors.New(path + " has no secret")
-	case len(list) > maxSecrets:
-		return nil, fmt.Errorf("%s has %d secrets, limit %d", path, len(list), maxSecrets)
+	if len(list) > maxSecrets {
+		return nil, fmt.Errorf("%s has %d secrets, limit %d", s.path, len(list), maxSecrets)
 	}
 	return list, nil
 }

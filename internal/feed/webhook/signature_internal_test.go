@@ -24,7 +24,8 @@ type vector struct {
 }
 
 // The first is the one of the tests of Standard Webhooks, the second that of GitHub's
-// documentation of webhooks. That of Stripe was signed by openssl dgst -sha256 -hmac.
+// documentation of webhooks. That of Stripe, and the last one, whose secret is not in
+// base64 though it looks like it, were signed by openssl dgst -sha256 -hmac.
 var vectors = []vector{
 	{feed.Standard, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", `{"test": 2432232314}`, 1614265330, map[string]string{
 		"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
@@ -39,6 +40,10 @@ var vectors = []vector{
 	}, "evt_1"},
 	{feed.Bearer, "open sesame", "x", 0, map[string]string{"Authorization": "bearer open sesame", "Idempotency-Key": `"k1"`}, "k1"},
 	{feed.Unsigned, "", "x", 0, map[string]string{"Idempotency-Key": "k1"}, "k1"},
+	{feed.Standard, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", `{"test": 2432232314}`, 1614265330, map[string]string{
+		"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
+		"webhook-signature": "v1,ELhqG0Ku1gwOc1f4jyKdp3SFGFLAOdJ9bvpWLciCakI=",
+	}, "msg_p5jXN8AQM9LWM0D4loKWxJek"},
 }
 
 // judge is what a source whose file has these secrets says to the request.
@@ -173,15 +178,12 @@ func TestSecretFilesThatAreWrong(t *testing.T) {
 		scheme     feed.Scheme
 		text, want string
 	}{
-		{feed.GitHub, "", "has no secret"},
-		{feed.GitHub, " \n\t\n", "has no secret"},
+		{feed.GitHub, "", "holds no secret"},
 		{feed.GitHub, strings.Repeat("hush\n", 11), "has 11 secrets, limit 10"},
 		{feed.GitHub, strings.Repeat("hush\n", 10), ""},
-		{feed.Standard, "whsec_aHVzaA==\nwhsec_hush!", "line 2 is not whsec_ and base64"},
-		{feed.Standard, "whsec_", "line 1 is not"},
-		{feed.Standard, "whsec_aHVzaA", ""},
+		{feed.Standard, "whsec_aHVzaA==\nwhsec_hush!", "line 2: want base64 after whsec_"},
 		{feed.Standard, "hush", ""},
-		{feed.GitHub, strings.Repeat("hush", 20_000), "has 80000 bytes, limit 65536"},
+		{feed.GitHub, strings.Repeat("hush", 20_000), "is larger than the limit of 65536 bytes"},
 		{feed.Stripe, "whsec_hush!", ""},
 	} {
 		path := filepath.Join(t.TempDir(), "secret")

@@ -208,10 +208,20 @@ func TestLinesOfForksHaveALimit(t *testing.T) {
 // TestForksAndDeletionsAtOnce lets many create and delete forks of each other.
 func TestForksAndDeletionsAtOnce(t *testing.T) {
 	s := serve(t)
+	forkAndDelete(t, 8, 60, s)
+	if n := s.durable.Locks(); n > 0 {
+		t.Errorf("%d locks are left", n)
+	}
+}
+
+// forkAndDelete has clients, each on one of the nodes, create and delete forks of each
+// other's streams, and deletes them all in the end.
+func forkAndDelete(t *testing.T, clients, rounds int, nodes ...*server) {
+	t.Helper()
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range clients {
 		wg.Go(func() {
-			for j := range 60 {
+			for j := range rounds {
 				own, other := fmt.Sprint("s", (i+j)%4), fmt.Sprint("s", (i*j+1)%4)
 				for _, r := range []struct {
 					method string
@@ -219,7 +229,7 @@ func TestForksAndDeletionsAtOnce(t *testing.T) {
 				}{
 					{"PUT", []string{text}}, {"PUT", forked(other)}, {"POST", []string{text}}, {"DELETE", nil},
 				} {
-					a, err := s.try(r.method, own, "x", r.header...)
+					a, err := nodes[i%len(nodes)].try(r.method, own, "x", r.header...)
 					if err != nil || a.StatusCode >= 500 || a.StatusCode == 400 {
 						t.Errorf("%s %s %q: %v %v", r.method, own, r.header, a, err)
 						return
@@ -231,13 +241,10 @@ func TestForksAndDeletionsAtOnce(t *testing.T) {
 	wg.Wait()
 	for range 100 { // hidden ones go with their forks
 		for i := range 4 {
-			s.do("DELETE", fmt.Sprint("s", i), "")
+			nodes[0].do("DELETE", fmt.Sprint("s", i), "")
 		}
 	}
-	if n := s.durable.Locks(); n > 0 {
-		t.Errorf("%d locks are left", n)
-	}
-	for key, value := range s.hub.Log().Values("ds") {
+	for key, value := range nodes[0].hub.Log().Values("ds") {
 		t.Errorf("%q is left: %s", key, value)
 	}
 }

@@ -10,30 +10,21 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/hub"
-	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/problem"
 	"github.com/weirstream/weir/internal/redislog"
+	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/sharedlog"
 )
 
 // A redis is a server that keeps what it has acknowledged, also when it is killed.
 type redis struct {
-	*feedtest.Process
-	t         *testing.T
-	port, dir string
+	*redisserver.Server
+	t *testing.T
 }
 
 func startRedis(t *testing.T) *redis {
 	t.Helper()
-	r := &redis{t: t, port: fmt.Sprint(feedtest.FreePort()), dir: t.TempDir()}
-	r.start()
-	return r
-}
-
-func (r *redis) start() {
-	r.t.Helper()
-	r.Process = feedtest.Launch(r.t, nil, "redis-server", "--port", r.port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-	within(r.t, "Redis is ready", func() bool { return strings.Contains(r.Said(), "Ready to accept connections") })
+	return &redis{redisserver.Start(t, redisserver.Options{}), t}
 }
 
 // within waits for something.
@@ -50,7 +41,7 @@ func within(t *testing.T, what string, ok func() bool) {
 // the default.
 func (r *redis) node(wait time.Duration) *server {
 	r.t.Helper()
-	engine, err := redislog.Connect(r.t.Context(), redislog.Options{URL: "redis://127.0.0.1:" + r.port, Wait: wait})
+	engine, err := redislog.Connect(r.t.Context(), redislog.Options{URL: r.URL(), Wait: wait})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -304,36 +295,7 @@ func TestUseOnAnyNodeKeepsStreamsAlive(t *testing.T) {
 // TestForksAndDeletionsOnTwoNodes lets many create and delete forks of each other.
 func TestForksAndDeletionsOnTwoNodes(t *testing.T) {
 	a, b := twoNodes(t)
-	var wg sync.WaitGroup
-	for i := range 6 {
-		wg.Go(func() {
-			node := []*server{a, b}[i%2]
-			for j := range 30 {
-				own, other := fmt.Sprint("s", (i+j)%4), fmt.Sprint("s", (i*j+1)%4)
-				for _, r := range []struct {
-					method string
-					header []string
-				}{
-					{"PUT", []string{text}}, {"PUT", forked(other)}, {"POST", []string{text}}, {"DELETE", nil},
-				} {
-					a, err := node.try(r.method, own, "x", r.header...)
-					if err != nil || a.StatusCode >= 500 || a.StatusCode == 400 {
-						t.Errorf("%s %s %q: %v %v", r.method, own, r.header, a, err)
-						return
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for range 100 { // hidden ones go with their forks
-		for i := range 4 {
-			a.do("DELETE", fmt.Sprint("s", i), "")
-		}
-	}
-	for key, value := range a.hub.Log().Values("ds") {
-		t.Errorf("%q is left: %s", key, value)
-	}
+	forkAndDelete(t, 6, 30, a, b)
 	if bounds, err := a.hub.Bounds("*"); err != nil || bounds.Entries > 0 {
 		t.Errorf("messages are left: %+v %v", bounds, err)
 	}
@@ -397,7 +359,7 @@ func TestWithoutTheLogNothingIsPromised(t *testing.T) {
 	for time.Since(killed) < 4*time.Second { // nobody can store that it is used
 		b.read("used", "")
 	}
-	r.start()
+	r.Restart()
 	within(t, "an append is stored", func() bool {
 		node := []*server{a, b}[rand.N(2)]
 		status := node.do("POST", "s", "2", by("p", 0, 1)...).StatusCode
