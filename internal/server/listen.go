@@ -3,11 +3,15 @@ package server
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/protocol/native"
+	"github.com/weirstream/weir/internal/proxy"
 )
 
 // listen binds one address. The file of a socket that nobody listens on any more
@@ -59,4 +63,40 @@ func cause(err error) error {
 		err = call.Err
 	}
 	return err
+}
+
+// listen binds an address and puts on it what its connections go through.
+func (s *Server) listen(l config.Listener) (net.Listener, error) {
+	ln, err := listen(l, s.settings.SocketMode)
+	if err != nil {
+		return nil, err
+	}
+	if s.settings.Proxy.Protocol {
+		ln = proxy.NewListener(ln, proxy.ListenerOptions{Trusted: s.trusted, Report: func(peer net.Addr, err error) {
+			s.log.Debug("connection without a PROXY protocol header closed", "peer", peer, "error", err)
+		}})
+	}
+	return &bounded{Listener: ln, s: s, tls: l.TLS}, nil
+}
+
+func (s *Server) httpServer(l config.Listener) *http.Server {
+	srv := &http.Server{
+		Handler:           s.withClient(s.traffic.count(s.visits.record(s.tracer.Handler(s.route(l))))),
+		ConnContext:       native.ConnContext,
+		ConnState:         s.sockets.track,
+		ReadHeaderTimeout: s.settings.HTTP.HeaderTimeout,
+		IdleTimeout:       s.settings.HTTP.IdleTimeout,
+		MaxHeaderBytes:    int(s.settings.HTTP.MaxHeader),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: s.settings.HTTP.MaxStreams, WriteByteTimeout: s.settings.Stream.UserTimeout},
+		Protocols:         new(http.Protocols),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	srv.Protocols.SetHTTP1(true)
+	if l.TLS {
+		srv.Protocols.SetHTTP2(true)
+		srv.TLSConfig = s.certs.TLSConfig()
+	} else {
+		srv.Protocols.SetUnencryptedHTTP2(s.settings.HTTP.H2C)
+	}
+	return srv
 }
