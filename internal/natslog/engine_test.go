@@ -233,3 +233,22 @@ func TestLargestRecordIsStored(t *testing.T) {
 		t.Errorf("Append of %d bytes = %v, want ErrRefused", len(more), err)
 	}
 }
+
+// TestRecordsDoNotWaitForOthers reads one record after the other, as they are added, over
+// many questions to the server for more.
+func TestRecordsDoNotWaitForOthers(t *testing.T) {
+	a, b := startServer(t).list("single")
+	var mark sharedlog.Mark
+	for i := range 1200 {
+		tag := fmt.Sprint("t-", i)
+		if _, err := a.Append(t.Context(), "aaaaaaaa", mark, tag, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		list, err := b.Next(t.Context(), mark.Pos)
+		if took := time.Since(begin); err != nil || len(list) != 1 || took > 700*time.Millisecond {
+			t.Fatalf("Next(%d) = %d records, %v after %v; want 1 at once", mark.Pos, len(list), err, took)
+		}
+		mark = sharedlog.Mark{Pos: mark.Pos + 1, Tag: tag}
+	}
+}

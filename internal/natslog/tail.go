@@ -73,10 +73,7 @@ func (e *Engine) read(ctx context.Context, after uint64) (list []sharedlog.Recor
 	t := e.tail
 	ctx, done := e.line.watch(ctx, readWait)
 	defer done()
-	for bytes := 0; bytes < readBytes; {
-		if len(list) > 0 && t.waiting() == 0 {
-			break
-		}
+	for bytes := 0; bytes < readBytes && (len(list) == 0 || t.waiting() > 0); {
 		r, err := t.next(ctx, e.line.Conn)
 		if errors.Is(err, context.DeadlineExceeded) {
 			if time.Since(t.heard) < readWait {
@@ -130,25 +127,23 @@ func (t *tail) waiting() int {
 	return n
 }
 
-// next returns the next record.
+// next waits for the next message of the server. If that is not a record, it returns one
+// with position 0: records that came before must not wait for what comes after.
 func (t *tail) next(ctx context.Context, conn *nats.Conn) (r sharedlog.Record, err error) {
-	for {
-		if t.open <= pullCount/2 {
-			if err := t.ask(conn); err != nil {
-				return r, err
-			}
-		}
-		m, err := t.sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return r, err
-		}
-		t.heard = time.Now()
-		if status := m.Header.Get("Status"); status == "" {
-			return t.take(m)
-		} else if err := t.told(status, m.Header); err != nil {
+	if t.open <= pullCount/2 {
+		if err := t.ask(conn); err != nil {
 			return r, err
 		}
 	}
+	m, err := t.sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return r, err
+	}
+	t.heard = time.Now()
+	if status := m.Header.Get("Status"); status != "" {
+		return r, t.told(status, m.Header)
+	}
+	return t.take(m)
 }
 
 // ask asks for as many records as make pullCount with those that may still come.
