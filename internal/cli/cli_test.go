@@ -148,6 +148,7 @@ func TestServerTroubleHasTheRightCode(t *testing.T) {
 	}{
 		{[]string{"pub", "a", "b", "--server", nobody, "--retry", "0"}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
 		{[]string{"pub", "a", "--server", nobody, "--retry", "0"}, 69, "weir: pub: no answer from " + nobody + ": connection refused\n"},
+		{[]string{"serve", "--log", strings.Replace(nobody, "http", "redis", 1)}, 69, "weir: serve: nodes.log: redislog: connect: dial tcp " + strings.TrimPrefix(nobody, "http://") + ": connect: connection refused\n"},
 		{[]string{"sub", "a", "--server", nobody}, 69, "weir: sub: no answer from " + nobody + ": connection refused\n"},
 		{[]string{"sub", "a", "--server", noSocket}, 69, "weir: sub: no answer from " + noSocket + ": no such file or directory\n"},
 		{[]string{"pub", "a", "b", "--server", busy, "--retry", "0"}, 75, "weir: pub: unavailable: draining\n"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirstream/weir/internal/config"
 	"github.com/weirstream/weir/internal/disklog"
+	"github.com/weirstream/weir/internal/server"
 )
 
 // Exit codes. Those above 64 are the ones of sysexits.h.
@@ -39,6 +40,7 @@ func exitCode(err error) int {
 	var wrong *usageError
 	var refused *problem
 	var lost *connectError
+	var apart *server.JoinError
 	switch {
 	case err == nil:
 		return exitOK
@@ -50,7 +52,7 @@ func exitCode(err error) int {
 		return settingsCode(config.Errors(err))
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, windowsAddressInUse), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return exitUnavailable
-	case errors.As(err, &lost):
+	case errors.As(err, &lost), errors.As(err, &apart):
 		return exitUnavailable
 	case errors.As(err, &refused) && refused.temporary(), errors.Is(err, disklog.ErrInUse):
 		return exitTemporary

@@ -193,10 +193,13 @@ func writeKept(w io.Writer, s *config.Settings) {
 		}
 		fmt.Fprintln(w, kept(r))
 	}
-	if s.Data == "" {
-		fmt.Fprintln(w, "\nkept in memory; --data DIR keeps messages over restarts")
-	} else {
+	switch {
+	case s.Nodes.Log != "":
+		fmt.Fprintf(w, "\nkept at %s, for all nodes\n", s.Nodes.Place())
+	case s.Data != "":
 		fmt.Fprintf(w, "\nkept in %s\n", s.Data)
+	default:
+		fmt.Fprintln(w, "\nkept in memory; --data DIR keeps messages over restarts")
 	}
 }
 

@@ -66,6 +66,13 @@ func TestServeShowsWhereMessagesAreKept(t *testing.T) {
 	}
 }
 
+func TestServeShowsWhoKeepsTheMessagesOfAllNodes(t *testing.T) {
+	_, out, _ := serveWith(t, &fake{}, "--log", "redis://weir:geheim@redis.internal:6379")
+	if want := "\nkept at redis://weir:xxxxx@redis.internal:6379, for all nodes\n"; !strings.Contains(out, want) || strings.Contains(out, "in memory") {
+		t.Errorf("%q is not in\n%s", want, out)
+	}
+}
+
 func TestServeShowsWhereItCanBeReached(t *testing.T) {
 	f := &fake{listeners: []listener{
 		{"sock", "unix:/run/weir.sock", "all"},

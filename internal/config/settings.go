@@ -114,6 +114,9 @@ type Presence struct {
 	Users  int           // known at once, counted for each topic
 }
 
+// Place returns the URL of what keeps the log, without what is secret in it.
+func (n *Nodes) Place() string { return withoutPassword(n.Log) }
+
 // HTTP bounds what a client may do before its request is understood.
 type HTTP struct {
 	HeaderTimeout time.Duration // for the head of a request to arrive

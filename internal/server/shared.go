@@ -15,21 +15,30 @@ import (
 // openTime bounds how long a server waits at its start for the log that it shares.
 const openTime = time.Minute
 
-// openShared joins the log of several nodes.
+// A JoinError says why a server cannot join the log of several nodes.
+type JoinError struct{ Err error }
+
+// Error names the setting.
+func (e *JoinError) Error() string { return "nodes.log: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *JoinError) Unwrap() error { return e.Err }
+
+// openShared joins the log of several nodes. Its error is a *JoinError.
 func (s *Server) openShared() error {
 	n := &s.settings.Nodes
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
 	engine, err := s.connectShared(ctx)
 	if err != nil {
-		return fmt.Errorf("nodes.log: %w", err)
+		return &JoinError{err}
 	}
 	s.shared, err = sharedlog.Open(ctx, engine, sharedlog.Options{
 		History: history(&s.settings.History), HotBytes: s.settings.Disk.Memory, Wait: n.Wait, Logger: s.log,
 		Status: s.logStatus, Lapsed: s.logLapsed, Failed: s.logFailed,
 	})
 	if err != nil {
-		return fmt.Errorf("nodes.log: %w", err)
+		return &JoinError{err}
 	}
 	s.store = s.shared
 	return nil
@@ -57,7 +66,7 @@ func (s *Server) connectNATS(ctx context.Context) (sharedlog.Engine, error) {
 		return nil, err
 	}
 	if limit := e.MaxMessage(); s.settings.Hub.MaxMessage > limit {
-		s.log.Warn("hub.max-message is more than NATS takes: raise max_payload there by as much", "hub.max-message", s.settings.Hub.MaxMessage, "now", limit)
+		s.log.Warn("NATS takes no messages as large as hub.max-message, which is lowered; for more raise max_payload there", "hub.max-message", s.settings.Hub.MaxMessage, "lowered to", limit)
 		s.settings.Hub.MaxMessage = limit
 	}
 	return e, nil
