@@ -13,6 +13,7 @@ import (
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/natsserver"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // setups are ways to run the server: the default, one that waits for its disk, and three
@@ -56,7 +57,7 @@ func benchmarkPublish(b *testing.B, nodes, flight int, start func(testing.TB) *s
 		wg.Go(func() {
 			l := logs[g%nodes]
 			for next.Add(1) <= int64(b.N) {
-				if err := l.Append(context.Background(), message(fmt.Sprint("t/", g), data)); err != nil {
+				if err := l.Append(context.Background(), nodetest.Message(fmt.Sprint("t/", g), data)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -80,7 +81,7 @@ func BenchmarkOtherNode(b *testing.B) {
 			var there, answered []time.Duration
 			for b.Loop() {
 				start := time.Now()
-				add(b, from, message("a", "x"))
+				nodetest.Add(b, from, nodetest.Message("a", "x"))
 				answered = append(answered, time.Since(start))
 				there = append(there, (<-came).Sub(start))
 			}
@@ -102,9 +103,9 @@ func BenchmarkOpen(b *testing.B) {
 	for range 1000 {
 		var es []*eventlog.Entry
 		for i := range 100 {
-			es = append(es, message(fmt.Sprint("t/", i), data))
+			es = append(es, nodetest.Message(fmt.Sprint("t/", i), data))
 		}
-		add(b, l, es...)
+		nodetest.Add(b, l, es...)
 	}
 	for b.Loop() {
 		s.open("bench", o).Close()

@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir/eventlog/logtest"
 	"github.com/weirstream/weir/internal/natsserver"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // A trio is three servers that are one cluster, and a way to them.
@@ -41,22 +42,22 @@ func TestClusterIsALog(t *testing.T) {
 func TestNothingIsLostWhenTheLeaderGoes(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
-	ld := startLoad(t, c.pair("goes", sharedlog.Options{Wait: time.Second}))
-	ld.more(200)
+	ld := nodetest.StartLoad(t, c.pair("goes", sharedlog.Options{Wait: time.Second}))
+	ld.More(200)
 	first := c.Leader("WEIR_goes")
 	first.Kill()
-	ld.more(200)
+	ld.More(200)
 	second := c.Leader("WEIR_goes", first)
 	first.Restart()
-	ld.more(200)
+	ld.More(200)
 	second.Pause()
 	c.Leader("WEIR_goes", second)
-	ld.more(200)
+	ld.More(200)
 	second.Resume()
-	ld.more(200)
-	ld.end()
-	if es, lost := read(t, c.open("goes", sharedlog.Options{}), 0, "**"); len(es) < len(ld.sure) || lost != 0 {
-		t.Errorf("a new node has %d messages, lost up to %d; %d were acknowledged", len(es), lost, len(ld.sure))
+	ld.More(200)
+	ld.End()
+	if es, lost := nodetest.Read(t, c.open("goes", sharedlog.Options{}), 0, "**"); len(es) < ld.Acknowledged() || lost != 0 {
+		t.Errorf("a new node has %d messages, lost up to %d; %d were acknowledged", len(es), lost, ld.Acknowledged())
 	}
 
 	leader := c.Leader("WEIR_goes")
@@ -70,7 +71,7 @@ func TestNothingIsLostWhenTheLeaderGoes(t *testing.T) {
 			s.Pause()
 		}
 	}
-	within(t, 9*time.Second, "the leader is not believed", func() bool { // after 10 it steps down by itself
+	nodetest.Within(t, 9*time.Second, "the leader is not believed", func() bool { // after 10 it steps down by itself
 		_, err := e.Head(t.Context())
 		return err != nil && strings.Contains(err.Error(), "does not reach most of its replicas")
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // An identity is a key with its public part.
@@ -74,5 +75,5 @@ func TestCredentialsAreAFile(t *testing.T) {
 		e.Close()
 		t.Error("Connect without credentials succeeds")
 	}
-	add(t, s.at(t, s.url+"?creds="+file).open("x", sharedlog.Options{}), message("a", "1"))
+	nodetest.Add(t, s.at(t, s.url+"?creds="+file).open("x", sharedlog.Options{}), nodetest.Message("a", "1"))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // list makes an empty list, and returns two engines of it.
@@ -186,7 +187,7 @@ func TestOneHolderHasTheLease(t *testing.T) {
 			t.Errorf("Lease of %s = %v, %v; want %v", c.holder, got, err, c.want)
 		}
 	}
-	within(t, 10*time.Second, "the lease lapses", func() bool {
+	nodetest.Within(t, 10*time.Second, "the lease lapses", func() bool {
 		ok, err := b.Lease(t.Context(), "b", time.Second)
 		if err != nil {
 			t.Fatal(err)

@@ -2,21 +2,19 @@ package natslog_test
 
 import (
 	"context"
-	"log/slog"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/feed/feedtest"
 	"github.com/weirstream/weir/internal/leak"
 	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/natsserver"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -59,18 +57,22 @@ func (s *server) connect(name string, wait time.Duration) *natslog.Engine {
 	return e
 }
 
+// Connect is connect for package nodetest, on behalf of another test.
+func (s *server) Connect(t testing.TB, name string, wait time.Duration) sharedlog.Engine {
+	t.Helper()
+	return s.at(t, s.url).connect(name, wait)
+}
+
 // open opens a log as a new node. It is closed with the test.
 func (s *server) open(name string, o sharedlog.Options) *sharedlog.Log {
 	s.t.Helper()
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(testWriter{s.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	}
-	l, err := sharedlog.Open(s.t.Context(), s.connect(name, o.Wait), o)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { l.Close() })
-	return l
+	return nodetest.Open(s.t, s, name, o)
+}
+
+// pair opens a log as two new nodes.
+func (s *server) pair(name string, o sharedlog.Options) [2]*sharedlog.Log {
+	s.t.Helper()
+	return nodetest.Pair(s.t, s, name, o)
 }
 
 // manage does what an operator does.
@@ -116,54 +118,4 @@ func (s *server) records(name string) (n uint64) {
 		return err
 	})
 	return n
-}
-
-type testWriter struct{ t testing.TB }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Log(strings.TrimSpace(string(b)))
-	return len(b), nil
-}
-
-// within waits for something.
-func within(t testing.TB, d time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(d); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: not %s", d, what)
-		}
-	}
-}
-
-func message(topic, data string) *eventlog.Entry {
-	return &eventlog.Entry{Message: eventlog.Message{Topics: []string{topic}, Data: []byte(data)}}
-}
-
-func add(t testing.TB, l eventlog.Log, es ...*eventlog.Entry) {
-	t.Helper()
-	if err := l.Append(context.Background(), es...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func sel(t testing.TB, patterns ...string) *eventlog.Selector {
-	t.Helper()
-	s, err := eventlog.Select(patterns...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// read returns all kept entries after a position, and the highest position lost.
-func read(t testing.TB, l eventlog.Log, after uint64, patterns ...string) (es []*eventlog.Entry, lost uint64) {
-	t.Helper()
-	for head := l.Head(); after < head; {
-		p, err := l.Read(context.Background(), sel(t, patterns...), after, head, eventlog.Limit{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		es, lost, after = append(es, p.Entries...), max(lost, p.Lost), p.Next
-	}
-	return es, lost
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/natslog"
 	"github.com/weirstream/weir/internal/natsserver"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // connectErr connects to the log with a name, or not.
@@ -77,7 +78,7 @@ func TestUsersAreKnown(t *testing.T) {
 				t.Errorf("Connect to %s succeeds", c.bad)
 			}
 			l := s.at(t, fmt.Sprintf(c.good, s.Addr())).open("x", sharedlog.Options{})
-			add(t, l, message("a", "1"))
+			nodetest.Add(t, l, nodetest.Message("a", "1"))
 		})
 	}
 }

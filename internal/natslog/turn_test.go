@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // far is the way of a node that is so far from the server that an answer takes 20 ms.
@@ -29,36 +30,7 @@ func (s *server) far() *server {
 // way of 20 ms to the server and back: it is always late, unless the first waits for it.
 func TestAFarNodeGetsItsTurn(t *testing.T) {
 	s := startServer(t)
-	near, far := s.open("turn", sharedlog.Options{}), s.far().open("turn", sharedlog.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	var writing sync.WaitGroup
-	for range 4 {
-		writing.Go(func() {
-			for ctx.Err() == nil {
-				if err := near.Append(context.WithoutCancel(ctx), message("a", "near")); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	const n = 10
-	begin, head := time.Now(), near.Head()
-	for range n {
-		if err := far.Append(ctx, message("a", "far")); err != nil {
-			t.Error(err)
-		}
-	}
-	took := time.Since(begin)
-	cancel()
-	writing.Wait()
-	if limit := n * 500 * time.Millisecond; took > limit {
-		t.Errorf("%d messages of the far node took %v, want %v at most", n, took, limit)
-	}
-	if rate := float64(near.Head()-head-n) / took.Seconds(); rate < 100 {
-		t.Errorf("meanwhile the near node stored %.0f a second, want more than 100", rate)
-	} else {
-		t.Logf("%d messages of the far node took %v; meanwhile the near node stored %.0f a second", n, took, rate)
-	}
+	nodetest.FarNodeGetsItsTurn(t, s, s.far())
 }
 
 // TestAFarNodeKeepsUp reads on a way of 20 ms what is written faster than one answer
@@ -156,7 +128,7 @@ func TestNodesThatMayNotClaimGoOn(t *testing.T) {
 	s := restricted(t, `publish { deny: "weir.*._turn" }, subscribe { deny: "weir.*._turn" }`)
 	l, e := s.open("x", sharedlog.Options{}), s.connect("x", 0)
 	defer e.Close()
-	add(t, l, message("a", "1"))
+	nodetest.Add(t, l, nodetest.Message("a", "1"))
 	begin := time.Now()
 	for range 100 {
 		if err := e.Claim(t.Context(), 100*time.Millisecond); err == nil {
@@ -166,7 +138,7 @@ func TestNodesThatMayNotClaimGoOn(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("100 claims took %v, want the time of one", took)
 	}
-	add(t, l, message("a", "2"))
+	nodetest.Add(t, l, nodetest.Message("a", "2"))
 }
 
 // TestUserNeedsNoMoreThanThePackageSays does all that an engine can, with the permissions
@@ -184,7 +156,7 @@ func TestUserNeedsNoMoreThanThePackageSays(t *testing.T) {
 	l, e := s.open("x.y", sharedlog.Options{History: eventlog.Options{Default: eventlog.Retention{MaxEntries: 5}}}), s.connect("x.y", 0)
 	defer e.Close()
 	for i := range 20 {
-		add(t, l, message("a", fmt.Sprint(i)))
+		nodetest.Add(t, l, nodetest.Message("a", fmt.Sprint(i)))
 	}
 	for range 2 {
 		if err := l.Clean(t.Context()); err != nil {

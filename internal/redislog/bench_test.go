@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // durabilities are settings of a server that keeps nothing otherwise.
@@ -49,7 +50,7 @@ func benchmarkPublish(b *testing.B, nodes, flight int, args []string) {
 		wg.Go(func() {
 			l := logs[g%nodes]
 			for next.Add(1) <= int64(b.N) {
-				if err := l.Append(context.Background(), message(fmt.Sprint("t/", g), data)); err != nil {
+				if err := l.Append(context.Background(), nodetest.Message(fmt.Sprint("t/", g), data)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -73,7 +74,7 @@ func BenchmarkOtherNode(b *testing.B) {
 			var there, answered []time.Duration
 			for b.Loop() {
 				start := time.Now()
-				add(b, from, message("a", "x"))
+				nodetest.Add(b, from, nodetest.Message("a", "x"))
 				answered = append(answered, time.Since(start))
 				there = append(there, (<-came).Sub(start))
 			}
@@ -95,9 +96,9 @@ func BenchmarkOpen(b *testing.B) {
 	for range 1000 {
 		var es []*eventlog.Entry
 		for i := range 100 {
-			es = append(es, message(fmt.Sprint("t/", i), data))
+			es = append(es, nodetest.Message(fmt.Sprint("t/", i), data))
 		}
-		add(b, l, es...)
+		nodetest.Add(b, l, es...)
 	}
 	for b.Loop() {
 		s.open("bench", o).Close()

@@ -1,230 +1,51 @@
 package redislog_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
-
-// A load is two nodes on which messages are published all the time.
-type load struct {
-	t            *testing.T
-	nodes        [2]*sharedlog.Log
-	witnesses    [2]*witness
-	stop         chan struct{}
-	once         sync.Once
-	wg           sync.WaitGroup
-	acknowledged atomic.Int64
-
-	mu   sync.Mutex
-	sure []string // guarded by mu
-	not  []string // guarded by mu
-}
-
-func startLoad(t *testing.T, nodes [2]*sharedlog.Log) *load {
-	ld := &load{t: t, nodes: nodes, stop: make(chan struct{})}
-	for i, l := range nodes {
-		ld.witnesses[i] = follow(l)
-		for g := range 4 {
-			ld.wg.Go(func() { ld.publish(l, fmt.Sprint("node", i, "/", g)) })
-		}
-	}
-	t.Cleanup(ld.halt)
-	return ld
-}
-
-func (ld *load) halt() {
-	ld.once.Do(func() { close(ld.stop) })
-	ld.wg.Wait()
-}
-
-func (ld *load) publish(l *sharedlog.Log, name string) {
-	for i := 0; ; i++ {
-		select {
-		case <-ld.stop:
-			return
-		case <-time.After(time.Millisecond):
-		}
-		data := fmt.Sprintf("%s/%d", name, i)
-		err := l.Append(context.Background(), message("t/"+name[:5], data))
-		ld.mu.Lock()
-		switch {
-		case err == nil:
-			ld.sure = append(ld.sure, data)
-			ld.acknowledged.Add(1)
-		case errors.Is(err, eventlog.ErrUnavailable):
-			ld.not = append(ld.not, data)
-		default:
-			ld.t.Errorf("Append = %v", err)
-			ld.mu.Unlock()
-			return
-		}
-		ld.mu.Unlock()
-	}
-}
-
-// more waits until more messages have been acknowledged.
-func (ld *load) more(n int64) {
-	ld.t.Helper()
-	want := ld.acknowledged.Load() + n
-	within(ld.t, 30*time.Second, "more messages are acknowledged", func() bool { return ld.acknowledged.Load() >= want })
-}
-
-// end stops the load, and checks that all is well on both nodes and for their readers.
-func (ld *load) end() {
-	ld.t.Helper()
-	ld.halt()
-	for i, l := range ld.nodes {
-		within(ld.t, 20*time.Second, "the node has caught up", func() bool { return l.Sync(context.Background()) == nil })
-		es, lost := read(ld.t, l, 0, "**")
-		checkStored(ld.t, data(es), ld.sure, ld.not)
-		seqs, followed := ld.witnesses[i].seen()
-		if !slices.Equal(followed, data(es)) || !slices.IsSorted(seqs) || lost != 0 {
-			ld.t.Errorf("node %d: the follower got %d messages, %d are there, lost %d; or the order is another", i, len(followed), len(es), lost)
-		}
-	}
-	ld.t.Logf("%d messages acknowledged, %d not", len(ld.sure), len(ld.not))
-}
-
-func (s *server) pair(name string, o sharedlog.Options) [2]*sharedlog.Log {
-	s.t.Helper()
-	return [2]*sharedlog.Log{s.open(name, o), s.open(name, o)}
-}
 
 // TestNothingAcknowledgedIsLostWhenRedisIsKilled kills it under load, several times.
 func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
-	s := startDurable(t)
-	var mu sync.Mutex
-	var status []bool
-	o := sharedlog.Options{Wait: time.Second, Status: func(up bool, reason error) {
-		mu.Lock()
-		defer mu.Unlock()
-		status = append(status, up)
-	}}
-	a := s.open("killed", o)
-	o.Status = nil
-	ld := startLoad(t, [2]*sharedlog.Log{a, s.open("killed", o)})
-	for range 3 {
-		ld.more(200)
-		mu.Lock()
-		n := len(status)
-		mu.Unlock()
-		s.Kill()
-		within(t, 5*time.Second, "the node says that redis is down", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(status) > n
-		})
-		s.Restart()
-	}
-	ld.more(200)
-	ld.end()
-	mu.Lock()
-	defer mu.Unlock()
-	if want := []bool{false, true, false, true, false, true}; !slices.Equal(status, want) {
-		t.Errorf("status %v, want %v", status, want)
-	}
+	nodetest.NothingAcknowledgedIsLostWhenKilled(t, startDurable(t))
 }
 
 // TestPausedRedisIsWaitedForAndReadersGoOn stops the process for a while.
 func TestPausedRedisIsWaitedForAndReadersGoOn(t *testing.T) {
-	s := startServer(t)
-	o := sharedlog.Options{Wait: 500 * time.Millisecond}
-	ld := startLoad(t, s.pair("paused", o))
-	ld.more(100)
-	s.Pause()
-	pause := time.After(3 * time.Second)
-	time.Sleep(100 * time.Millisecond) // what was on its way is answered
-	before := ld.acknowledged.Load()
-	start := time.Now()
-	err := ld.nodes[0].Append(t.Context(), message("t/x", "node9/9/9"))
-	if took := time.Since(start); !errors.Is(err, eventlog.ErrUnavailable) || took > 2*time.Second {
-		t.Errorf("Append = %v after %v, want ErrUnavailable after about %v", err, took, o.Wait)
-	}
-	if es, _ := read(t, ld.nodes[1], 0, "**"); len(es) < 100 {
-		t.Errorf("%d messages can be read, want at least 100", len(es))
-	}
-	<-pause
-	if after := ld.acknowledged.Load(); after != before {
-		t.Errorf("%d messages were acknowledged while redis was stopped", after-before)
-	}
-	s.Resume()
-	ld.more(100)
-	ld.mu.Lock()
-	ld.not = append(ld.not, "node9/9/9")
-	ld.mu.Unlock()
-	ld.end()
+	nodetest.PausedServerIsWaitedForAndReadersGoOn(t, startServer(t))
 }
 
 // TestReaderOfOldDataWaitsForRedis reads what is only in Redis while that is killed.
 func TestReaderOfOldDataWaitsForRedis(t *testing.T) {
-	s := startDurable(t)
-	l := s.open("old", sharedlog.Options{HotBytes: 1, Wait: 200 * time.Millisecond})
-	for i := range 10 {
-		add(t, l, message("a", fmt.Sprint(i)))
-	}
-	s.Kill()
-	done := make(chan []string)
-	go func() {
-		es, _ := read(t, l, 0, "a")
-		done <- data(es)
-	}()
-	select {
-	case got := <-done:
-		t.Errorf("%q was read while redis was away", got)
-	case <-time.After(time.Second):
-	}
-	s.Restart()
-	if got := <-done; len(got) != 10 {
-		t.Errorf("%d messages, want 10", len(got))
-	}
+	nodetest.ReaderOfOldDataWaits(t, startDurable(t))
 }
 
 // TestCutConnectionsCostNothing cuts all connections again and again.
 func TestCutConnectionsCostNothing(t *testing.T) {
 	s := startServer(t)
-	ld := startLoad(t, s.pair("cut", sharedlog.Options{}))
+	ld := nodetest.StartLoad(t, s.pair("cut", sharedlog.Options{}))
 	for range 20 {
-		ld.more(30)
+		ld.More(30)
 		s.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	}
-	ld.more(30)
-	ld.end()
-	if len(ld.not) > 0 {
-		t.Errorf("%d messages were not acknowledged", len(ld.not))
-	}
+	ld.More(30)
+	ld.EndWithoutRefusal()
 }
 
 // TestFullRedisRefusesAndReadersGoOn fills the memory that Redis may use.
 func TestFullRedisRefusesAndReadersGoOn(t *testing.T) {
 	s := startServer(t, "--maxmemory", "6mb", "--maxmemory-policy", "noeviction")
 	l := s.open("full", sharedlog.Options{})
-	big := strings.Repeat("x", 100_000)
-	var err error
-	n := 0
-	for ; err == nil && n < 1000; n++ {
-		err = l.Append(t.Context(), message("a", big))
-	}
-	if !errors.Is(err, eventlog.ErrFull) || errors.Is(err, eventlog.ErrUnavailable) {
-		t.Fatalf("Append number %d = %v, want ErrFull", n, err)
-	}
-	if es, lost := read(t, l, 0, "a"); len(es) != n-1 || lost != 0 {
-		t.Errorf("%d messages are there, %d were acknowledged", len(es), n-1)
-	}
-	s.Do("CONFIG", "SET", "maxmemory", "0")
-	add(t, l, message("a", "y"))
-	if es, _ := read(t, s.open("full", sharedlog.Options{}), 0, "a"); len(es) != n {
-		t.Errorf("a new node has %d messages, want %d", len(es), n)
-	}
+	nodetest.FullServerRefusesAndReadersGoOn(t, s, l, func() { s.Do("CONFIG", "SET", "maxmemory", "0") })
 }
 
 // TestFullRedisMakesRoom fills far more memory than there may be. What deletes, and what
@@ -233,10 +54,10 @@ func TestFullRedisMakesRoom(t *testing.T) {
 	s := startServer(t)
 	l := s.open("room", sharedlog.Options{})
 	for range 10 {
-		add(t, l, message("a", strings.Repeat("x", 1_000_000)), message("b", strings.Repeat("x", 1_000_000)))
+		nodetest.Add(t, l, nodetest.Message("a", strings.Repeat("x", 1_000_000)), nodetest.Message("b", strings.Repeat("x", 1_000_000)))
 	}
 	s.Do("CONFIG", "SET", "maxmemory", "16mb")
-	if err := l.Append(t.Context(), message("a", "y")); !errors.Is(err, eventlog.ErrFull) {
+	if err := l.Append(t.Context(), nodetest.Message("a", "y")); !errors.Is(err, eventlog.ErrFull) {
 		t.Fatalf("Append = %v, want ErrFull", err)
 	}
 	for _, topic := range []string{"a", "b"} {
@@ -244,8 +65,8 @@ func TestFullRedisMakesRoom(t *testing.T) {
 			t.Fatalf("Forget = %d, %v; want 10", n, err)
 		}
 	}
-	within(t, 20*time.Second, "room again", func() bool {
-		err := l.Append(t.Context(), message("a", "y"))
+	nodetest.Within(t, 20*time.Second, "room again", func() bool {
+		err := l.Append(t.Context(), nodetest.Message("a", "y"))
 		if err != nil && !errors.Is(err, eventlog.ErrFull) {
 			t.Fatalf("Append = %v", err)
 		}
@@ -261,15 +82,15 @@ func TestWipedRedisIsAGap(t *testing.T) {
 	nodes := s.pair("wiped", o)
 	epoch := nodes[0].Epoch()
 	for i := range 10 {
-		add(t, nodes[i%2], message("a", fmt.Sprint(i)))
+		nodetest.Add(t, nodes[i%2], nodetest.Message("a", fmt.Sprint(i)))
 	}
 	if err := nodes[0].Commit(t.Context(), []eventlog.Put{{Key: "k", Value: []byte("v")}}); err != nil {
 		t.Fatal(err)
 	}
 	s.Do("FLUSHALL")
-	within(t, 10*time.Second, "both nodes have noticed", func() bool { return lapsed.Load() == 2 })
-	e := message("a", "new")
-	add(t, nodes[0], e)
+	nodetest.Within(t, 10*time.Second, "both nodes have noticed", func() bool { return lapsed.Load() == 2 })
+	e := nodetest.Message("a", "new")
+	nodetest.Add(t, nodes[0], e)
 	if e.Seq <= 10 || nodes[0].Epoch() != epoch {
 		t.Errorf("position %d, epoch %q; want beyond 10, %q", e.Seq, nodes[0].Epoch(), epoch)
 	}
@@ -278,8 +99,8 @@ func TestWipedRedisIsAGap(t *testing.T) {
 			t.Fatal(err)
 		}
 		for after, gap := range map[uint64]bool{0: true, 10: true, e.Seq - 1: false} {
-			es, lost := read(t, l, after, "a")
-			if got := strings.Join(data(es), " "); got != "new" || gap != (lost > 0) {
+			es, lost := nodetest.Read(t, l, after, "a")
+			if got := strings.Join(nodetest.Data(es), " "); got != "new" || gap != (lost > 0) {
 				t.Errorf("node %d after %d: %q, lost up to %d; want new, a gap %v", i, after, got, lost, gap)
 			}
 		}
@@ -292,64 +113,13 @@ func TestWipedRedisIsAGap(t *testing.T) {
 // TestNewNodeKnowsWhatIsGone deletes most of a log, and compares a new node with an old.
 func TestNewNodeKnowsWhatIsGone(t *testing.T) {
 	s := startServer(t)
-	o := sharedlog.Options{HotBytes: 1, History: eventlog.Options{
-		Default: eventlog.Retention{MaxEntries: 10},
-		Rules:   []eventlog.Rule{{Pattern: "rare/*", Retention: eventlog.Retention{MaxEntries: 1}}, {Pattern: "none", Retention: eventlog.Retention{MaxEntries: -1}}},
-	}}
-	nodes := s.pair("gone", o)
-	key := message("hot/1", "first")
-	key.IdempotencyKey = "k"
-	add(t, nodes[0], key)
-	for i := range 2000 {
-		es := []*eventlog.Entry{message(fmt.Sprint("hot/", i%7), fmt.Sprint(i)), message("none", "x")}
-		if i%100 == 0 {
-			es = append(es, message(fmt.Sprint("rare/", i/200), "r"))
-			es = append(es, &eventlog.Entry{Message: eventlog.Message{Topics: []string{"state"}, Key: fmt.Sprint(i), State: true, Data: []byte("s")}})
-		}
-		if err := nodes[i%2].Commit(t.Context(), []eventlog.Put{{Key: fmt.Sprint(i % 3), Value: []byte(fmt.Sprint(i))}}, es...); err != nil {
+	nodetest.NewNodeKnowsWhatIsGone(t, s, func() int {
+		n, err := strconv.Atoi(s.Do("XLEN", "{weir:gone}:records"))
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := nodes[1].Forget("rare/3"); err != nil {
-		t.Fatal(err)
-	}
-	before := s.Do("XLEN", "{weir:gone}:records")
-	for range 2 { // the first makes records that the second deletes
-		if err := nodes[0].Clean(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var n int
-	fmt.Sscan(s.Do("XLEN", "{weir:gone}:records"), &n)
-	if n > 200 {
-		t.Errorf("%d records are left of %s", n, before)
-	}
-	fresh := s.open("gone", o)
-	for _, l := range nodes {
-		if err := l.Sync(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, pattern := range []string{"**", "hot/1", "hot/2", "rare/*", "rare/3", "rare/4", "none", "state", "hot/*", "other"} {
-			if got, want := fresh.Bounds(sel(t, pattern)), l.Bounds(sel(t, pattern)); got != want {
-				t.Errorf("%q: the new node has %+v, the old %+v", pattern, got, want)
-			}
-			got, lost := read(t, fresh, 0, pattern)
-			want, _ := read(t, l, 0, pattern)
-			if !slices.Equal(data(got), data(want)) {
-				t.Errorf("%q: the new node has %q (lost %d), the old %q", pattern, data(got), lost, data(want))
-			}
-		}
-	}
-	for i := range 3 {
-		if got, want := string(fresh.Value(fmt.Sprint(i))), string(nodes[0].Value(fmt.Sprint(i))); got != want {
-			t.Errorf("value %d is %q, want %q", i, got, want)
-		}
-	}
-	again := message("hot/1", "again")
-	again.IdempotencyKey = "k"
-	if add(t, fresh, again); !again.Duplicate || again.Seq != key.Seq {
-		t.Errorf("the idempotency key is forgotten: position %d", again.Seq)
-	}
+		return n
+	})
 }
 
 // TestNodeThatMissedACleanUpReadsTheLogAnew cuts one node off while another publishes
@@ -357,31 +127,5 @@ func TestNewNodeKnowsWhatIsGone(t *testing.T) {
 func TestNodeThatMissedACleanUpReadsTheLogAnew(t *testing.T) {
 	s := startServer(t)
 	way, relay := s.via()
-	o := sharedlog.Options{Wait: time.Second, History: eventlog.Options{Default: eventlog.Retention{MaxEntries: 5}}}
-	a := s.open("lag", o)
-	b := way.open("lag", o)
-	w := follow(b)
-	add(t, a, message("a", "first"))
-	if err := b.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	heal := relay.Part()
-	for i := range 100 {
-		add(t, a, message("a", fmt.Sprint(i)))
-	}
-	for range 2 {
-		if err := a.Clean(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	heal()
-	within(t, 10*time.Second, "the node has caught up", func() bool { return b.Head() == a.Head() })
-	for _, l := range []*sharedlog.Log{a, b} {
-		if es, lost := read(t, l, 1, "a"); strings.Join(data(es), " ") != "95 96 97 98 99" || lost != 96 {
-			t.Errorf("%q, lost %d; want 95 to 99, 96", data(es), lost)
-		}
-	}
-	if seqs, got := w.seen(); !slices.Equal(got, []string{"first", "95", "96", "97", "98", "99"}) || !slices.IsSorted(seqs) {
-		t.Errorf("the follower got %q", got)
-	}
+	nodetest.NodeThatMissedACleanUpReadsTheLogAnew(t, s, way, relay.Part)
 }

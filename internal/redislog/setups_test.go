@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/redislog"
 	"github.com/weirstream/weir/internal/redisserver"
 	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // openURL opens a log as a new node, with a URL.
@@ -37,7 +38,7 @@ func TestClusterIsALog(t *testing.T) {
 	if got := s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); got != "OK" {
 		t.Fatalf("ADDSLOTSRANGE = %q", got)
 	}
-	within(t, 10*time.Second, "the cluster is up", func() bool { return s.Do("SET", "x", "1") == "OK" })
+	nodetest.Within(t, 10*time.Second, "the cluster is up", func() bool { return s.Do("SET", "x", "1") == "OK" })
 	n := 0
 	logtest.Run(t, func(t *testing.T, o eventlog.Options) eventlog.Log {
 		n++
@@ -51,20 +52,20 @@ func TestFailoverLosesNothingThatANodeHasSeen(t *testing.T) {
 	w := redisserver.StartWatched(t, redisserver.Options{Bare: true})
 	var logged notes
 	o := sharedlog.Options{Wait: time.Second, Logger: slog.New(slog.NewTextHandler(&logged, nil))}
-	ld := startLoad(t, [2]*sharedlog.Log{openURL(t, w.URL(), "failover", o), openURL(t, w.URL(), "failover", o)})
-	ld.more(200)
+	ld := nodetest.StartLoad(t, [2]*sharedlog.Log{openURL(t, w.URL(), "failover", o), openURL(t, w.URL(), "failover", o)})
+	ld.More(200)
 	w.Replica.Pause() // it gets nothing from now on
 	w.Do("CLIENT", "KILL", "TYPE", "replica")
-	ld.more(200)
+	ld.More(200)
 	w.Kill()
 	w.Replica.Resume()
-	ld.more(200)
-	ld.end()
+	ld.More(200)
+	ld.End()
 	if !strings.Contains(logged.String(), "put them back") || strings.Contains(logged.String(), "anew") {
 		t.Errorf("no node has put messages back, or some were lost:\n%s", logged.String())
 	}
-	if es, _ := read(t, openURL(t, w.URL(), "failover", o), 0, "**"); len(es) < len(ld.sure) {
-		t.Errorf("the new server has %d messages, %d were acknowledged", len(es), len(ld.sure))
+	if es, _ := nodetest.Read(t, openURL(t, w.URL(), "failover", o), 0, "**"); len(es) < ld.Acknowledged() {
+		t.Errorf("the new server has %d messages, %d were acknowledged", len(es), ld.Acknowledged())
 	}
 }
 
@@ -133,7 +134,7 @@ func TestPasswordAndDatabase(t *testing.T) {
 	}
 	a := openURL(t, "redis://:secret@"+s.Addr(), "x", sharedlog.Options{})
 	b := openURL(t, "redis://:secret@"+s.Addr()+"/1", "x", sharedlog.Options{})
-	add(t, a, message("a", "1"))
+	nodetest.Add(t, a, nodetest.Message("a", "1"))
 	if err := b.Sync(t.Context()); err != nil || b.Head() != 0 || a.Epoch() == b.Epoch() {
 		t.Errorf("database 1 has head %d (%v), epoch %q; want 0, another than %q", b.Head(), err, b.Epoch(), a.Epoch())
 	}

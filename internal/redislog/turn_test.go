@@ -1,12 +1,10 @@
 package redislog_test
 
 import (
-	"context"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/weirstream/weir/internal/sharedlog"
+	"github.com/weirstream/weir/internal/sharedlog/nodetest"
 )
 
 // TestAFarNodeGetsItsTurn has one node write without a pause, and another one that has a
@@ -15,34 +13,5 @@ func TestAFarNodeGetsItsTurn(t *testing.T) {
 	s := startServer(t)
 	way, relay := s.via()
 	relay.Slow(10 * time.Millisecond)
-	near, far := s.open("turn", sharedlog.Options{}), way.open("turn", sharedlog.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	var writing sync.WaitGroup
-	for range 4 {
-		writing.Go(func() {
-			for ctx.Err() == nil {
-				if err := near.Append(context.WithoutCancel(ctx), message("a", "near")); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	const n = 10
-	begin, head := time.Now(), near.Head()
-	for range n {
-		if err := far.Append(ctx, message("a", "far")); err != nil {
-			t.Error(err)
-		}
-	}
-	took := time.Since(begin)
-	cancel()
-	writing.Wait()
-	if limit := n * 500 * time.Millisecond; took > limit {
-		t.Errorf("%d messages of the far node took %v, want %v at most", n, took, limit)
-	}
-	if rate := float64(near.Head()-head-n) / took.Seconds(); rate < 100 {
-		t.Errorf("meanwhile the near node stored %.0f a second, want more than 100", rate)
-	} else {
-		t.Logf("%d messages of the far node took %v; meanwhile the near node stored %.0f a second", n, took, rate)
-	}
+	nodetest.FarNodeGetsItsTurn(t, s, way)
 }

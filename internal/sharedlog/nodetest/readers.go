@@ -1,4 +1,4 @@
-package redislog_test
+package nodetest
 
 import (
 	"bufio"
@@ -23,12 +23,12 @@ type site struct {
 	http *httptest.Server
 }
 
-func (s *server) site(name string, o sharedlog.Options) *site {
-	s.t.Helper()
-	log := s.open(name, o)
+func newSite(t *testing.T, s Server, name string, o sharedlog.Options) *site {
+	t.Helper()
+	log := Open(t, s, name, o)
 	h, err := hub.New(hub.Options{Log: log})
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, seq, ok := eventlog.ParseID(r.Header.Get("Last-Event-ID")); ok && seq > log.Head() {
@@ -36,7 +36,7 @@ func (s *server) site(name string, o sharedlog.Options) *site {
 		}
 		h.Handler().ServeHTTP(w, r)
 	}))
-	s.t.Cleanup(func() {
+	t.Cleanup(func() {
 		h.Close()
 		web.Close()
 	})
@@ -97,12 +97,11 @@ func (r *reader) count() int {
 	return len(r.data)
 }
 
-// TestReadersOfAllNodesGetEverythingOnce has readers that stay at a node, and readers
-// that go from node to node, while messages are published on all, and Redis is killed.
-func TestReadersOfAllNodesGetEverythingOnce(t *testing.T) {
-	s := startDurable(t)
+// ReadersOfAllNodesGetEverythingOnce has readers that stay at a node, and readers
+// that go from node to node, while messages are published on all, and the server is killed.
+func ReadersOfAllNodesGetEverythingOnce(t *testing.T, s Server) {
 	o := sharedlog.Options{HotBytes: 20_000}
-	sites := []*site{s.site("hub", o), s.site("hub", o), s.site("hub", o)}
+	sites := []*site{newSite(t, s, "hub", o), newSite(t, s, "hub", o), newSite(t, s, "hub", o)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	readers := []*reader{{sites: sites[:1]}, {sites: sites[1:2]}, {sites: sites}, {sites: sites[1:]}}
@@ -110,41 +109,53 @@ func TestReadersOfAllNodesGetEverythingOnce(t *testing.T) {
 		wg.Go(func() { r.run(ctx, []int{1 << 30, 50, 7, 13}[i]) })
 	}
 	for _, r := range readers { // what comes before that a reader without an ID does not see
-		within(t, 10*time.Second, "the reader reads", func() bool {
+		Within(t, 10*time.Second, "the reader reads", func() bool {
 			_, err := sites[0].hub.Publish(t.Context(), hub.Message{Topics: []string{"start"}, Data: []byte("m/start")})
 			return err == nil && r.count() > 0
 		})
 	}
-	var publishers sync.WaitGroup
-	for i, site := range sites {
-		publishers.Go(func() {
-			for n := range 300 {
-				data := fmt.Sprintf("m/%d/%d", i, n)
-				for { // with its key it can be sent again
-					_, err := site.hub.Publish(t.Context(), hub.Message{Topics: []string{fmt.Sprint("t/", i)}, Data: []byte(data), IdempotencyKey: data})
-					if err == nil {
-						break
-					}
-					if !errors.Is(err, eventlog.ErrUnavailable) {
-						t.Errorf("Publish = %v", err)
-						return
-					}
-				}
-			}
-		})
-	}
-	within(t, 10*time.Second, "some messages have come", func() bool { return readers[0].count() > 100 })
+	publishers := publishOnAll(t, sites, 300)
+	Within(t, 10*time.Second, "some messages have come", func() bool { return readers[0].count() > 100 })
 	s.Kill()
 	s.Restart()
 	publishers.Wait()
 	for i, r := range readers {
-		within(t, 20*time.Second, fmt.Sprintf("reader %d has the last messages", i), func() bool { return r.has(3, 299) })
+		Within(t, 20*time.Second, fmt.Sprintf("reader %d has the last messages", i), func() bool { return r.has(3, 299) })
 	}
 	cancel()
 	wg.Wait()
 	http.DefaultClient.CloseIdleConnections()
 	for i, r := range readers {
 		r.check(t, i, 3, 300)
+	}
+}
+
+// publishOnAll begins to publish n messages on each site, each until it is acknowledged. It
+// returns what to wait for; the test does not end before.
+func publishOnAll(t *testing.T, sites []*site, n int) *sync.WaitGroup {
+	publishers := new(sync.WaitGroup)
+	for i, site := range sites {
+		publishers.Go(func() {
+			for number := range n {
+				if err := site.publish(t.Context(), fmt.Sprint("t/", i), fmt.Sprintf("m/%d/%d", i, number)); err != nil {
+					t.Errorf("Publish = %v", err)
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(publishers.Wait)
+	return publishers
+}
+
+// publish publishes a message again and again until it is acknowledged, or refused for
+// another reason than that the server is away. With its key it is stored once.
+func (s *site) publish(ctx context.Context, topic, data string) error {
+	for {
+		_, err := s.hub.Publish(ctx, hub.Message{Topics: []string{topic}, Data: []byte(data), IdempotencyKey: data})
+		if !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
 	}
 }
 
