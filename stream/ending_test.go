@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -72,8 +73,14 @@ func TestEndWithRefusesWhatIsNoReason(t *testing.T) {
 func TestClientWhoseAccessExpiredKeepsItsConnection(t *testing.T) {
 	for reason, kept := range map[stream.Reason]bool{stream.Expired: true, stream.Revoked: false} {
 		engine := stream.NewEngine(1)
-		srv := httptest.NewServer(stream.Options{Engine: engine}.Chunked("text/plain", func(c *stream.Conn, r *http.Request) { c.EndWith(reason) }))
-		nc := rawRequest(t, srv.URL, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Not one of httptest, which must not be closed while a connection is given back.
+		srv := &http.Server{Handler: stream.Options{Engine: engine}.Chunked("text/plain", func(c *stream.Conn, r *http.Request) { c.EndWith(reason) })}
+		go srv.Serve(ln) // ends with Close
+		nc := rawRequest(t, ln.Addr().String(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		r := bufio.NewReader(nc)
 		for i := range 2 {
 			resp, err := http.ReadResponse(r, nil)
