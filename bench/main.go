@@ -1,6 +1,6 @@
 //go:build linux
 
-// Bench compares servers of event streams on one machine: weir, nchan (nginx), two
+// Command bench compares servers of event streams on one machine: weir, nchan (nginx), two
 // Go libraries, and a bare loop of writes as the floor. Each server is confined to
 // one processor and the load, which is "weir bench", to another. Rounds are
 // interleaved, so that what else happens on the machine hits all alike; ratios are

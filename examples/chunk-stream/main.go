@@ -1,4 +1,4 @@
-// Chunk-stream sends a page in ten pieces, one every two seconds, and then ends it.
+// Command chunk-stream sends a page in ten pieces, one every two seconds, and then ends it.
 // Try it: go run ./chunk-stream, then open http://127.0.0.1:8289 or curl -N localhost:8289
 package main
 

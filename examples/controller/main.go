@@ -1,4 +1,4 @@
-// Controller is a page made from a template and the stream that it shows, as two methods of one type.
+// Command controller is a page made from a template and the stream that it shows, as two methods of one type.
 // Try it: go run ./controller, then open http://127.0.0.1:8787/stream/client
 package main
 

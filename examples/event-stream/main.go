@@ -1,4 +1,4 @@
-// Event-stream sends the date every two seconds to pages of any origin, and "ok" to those who want no events.
+// Command event-stream sends the date every two seconds to pages of any origin, and "ok" to those who want no events.
 // Try it: go run ./event-stream, then open http://127.0.0.1:8288/page.html (or the file page.html itself)
 package main
 

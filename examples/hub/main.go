@@ -1,4 +1,4 @@
-// Hub has topics: who posts to one reaches everybody who follows it.
+// Command hub has topics: who posts to one reaches everybody who follows it.
 // Try it: go run ./hub, then open http://127.0.0.1:8084, curl -N 'localhost:8084/events?topic=news/*', curl -d topic=news/eu -d data=hello localhost:8084/publish
 package main
 

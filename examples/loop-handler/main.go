@@ -1,4 +1,4 @@
-// Loop-handler is the plain way: a handler that loops and sleeps, which delays nobody else, until its client has gone.
+// Command loop-handler is the plain way: a handler that loops and sleeps, which delays nobody else, until its client has gone.
 // Try it: go run ./loop-handler, then curl -N localhost:8082 and interrupt curl
 package main
 

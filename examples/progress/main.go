@@ -1,4 +1,4 @@
-// Progress runs a command for each client and sends its output line by line, then the event "end" with the outcome.
+// Command progress runs a command for each client and sends its output line by line, then the event "end" with the outcome.
 // Try it: go run ./progress vmstat 1 5, then curl -N localhost:8085
 package main
 

@@ -1,4 +1,4 @@
-// Resume counts seconds on a topic; who comes back with the last ID it saw gets what it missed, then the live messages.
+// Command resume counts seconds on a topic; who comes back with the last ID it saw gets what it missed, then the live messages.
 // Try it: go run ./resume, then curl -N localhost:8083 and again with -H 'Last-Event-ID: <an id it printed>'
 package main
 

@@ -1,4 +1,4 @@
-// Timer-tick sends the server's time and a counter each second; each client has a counter of its own.
+// Command timer-tick sends the server's time and a counter each second; each client has a counter of its own.
 // Try it: go run ./timer-tick, then curl -N localhost:9501
 package main
 

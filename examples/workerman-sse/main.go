@@ -1,4 +1,4 @@
-// Workerman-sse sends "hello" every two seconds to those who ask for events, and "ok" to others.
+// Command workerman-sse sends "hello" every two seconds to those who ask for events, and "ok" to others.
 // Try it: go run ./workerman-sse, then curl -N -H 'Accept: text/event-stream' localhost:8080
 package main
 

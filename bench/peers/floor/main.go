@@ -1,6 +1,6 @@
 //go:build linux
 
-// Floor is the least a server of event streams can do for a message: one write(2)
+// Command floor is the least a server of event streams can do for a message: one write(2)
 // for each subscriber, in a bare loop. It keeps no history, parses requests only as
 // far as it must, knows one topic, and answers a publish after the last write.
 //

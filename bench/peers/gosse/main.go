@@ -1,4 +1,4 @@
-// Gosse is a small server on github.com/tmaxmax/go-sse, with a history of a
+// Command gosse is a small server on github.com/tmaxmax/go-sse, with a history of a
 // thousand messages: GET and POST /{topic}.
 package main
 

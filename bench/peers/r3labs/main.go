@@ -1,4 +1,4 @@
-// R3labs is a small server on github.com/r3labs/sse, with its defaults, which keep
+// Command r3labs is a small server on github.com/r3labs/sse, with its defaults, which keep
 // all messages: GET and POST /?stream={topic}.
 package main
 

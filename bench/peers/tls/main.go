@@ -1,4 +1,4 @@
-// Tls is weir's package hub behind TLS, with a certificate made on the spot:
+// Command tls is weir's package hub behind TLS, with a certificate made on the spot:
 // GET and POST /?topic={topic}.
 package main
 

@@ -1,4 +1,4 @@
-// Broker is one of Kafka as the tests need it, until it is killed: kfake, which keeps
+// Command broker is one of Kafka as the tests need it, until it is killed: kfake, which keeps
 // what it has acknowledged on its disk.
 package main
 
