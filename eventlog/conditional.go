@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 )
 
 // ErrChanged means that a value is not what a [Change] expects. Nothing was stored.
@@ -27,6 +29,40 @@ type Conditional interface {
 	// is called or the log is closed. fn is called with the log locked: it must not block
 	// nor call the log, nor change puts. A log may have several such functions.
 	FollowValues(fn func(puts []Put)) (stop func())
+}
+
+// KeepUp calls fn with each value whose key has a prefix, and then, in order, with each
+// one that is set, or deleted (nil), until stop is called. After the last call for a key
+// fn has its newest value. Calls do not overlap, and those for values that are there
+// already come before KeepUp returns. fn is called with the log locked: it must not block
+// nor call the log.
+func KeepUp(log Conditional, prefix string, fn func(key string, value []byte)) (stop func()) {
+	var mu sync.Mutex
+	newer := make(map[string]struct{}) // keys that were stored while others are read; then nil
+	stop = log.FollowValues(func(puts []Put) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range puts {
+			if !strings.HasPrefix(p.Key, prefix) {
+				continue
+			}
+			if newer != nil {
+				newer[p.Key] = struct{}{}
+			}
+			fn(p.Key, p.Value)
+		}
+	})
+	for key, value := range log.Values(prefix) {
+		mu.Lock()
+		if _, told := newer[key]; !told {
+			fn(key, value)
+		}
+		mu.Unlock()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	newer = nil
+	return stop
 }
 
 // A Change is what [Conditional.CommitIf] stores.

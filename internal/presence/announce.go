@@ -55,7 +55,7 @@ func (p *Presence) settle(ctx context.Context, now time.Time) error {
 }
 
 // tell publishes changes, unless another node has. What is known of them comes with
-// [Presence.stored].
+// [Presence.take].
 func (p *Presence) tell(ctx context.Context, changes []change) error {
 	var all hub.Change
 	for _, c := range changes {

@@ -118,18 +118,6 @@ func (p *Presence) takeUnshared() (facts []string) {
 
 func (p *Presence) ownKey() string { return nodesKey + p.opts.Node }
 
-// stored is told which values were stored, by any node.
-func (p *Presence) stored(puts []eventlog.Put) {
-	for _, put := range puts {
-		p.mu.Lock()
-		if p.newer != nil {
-			p.newer[put.Key] = struct{}{}
-		}
-		p.mu.Unlock()
-		p.take(put.Key, put.Value)
-	}
-}
-
 // take takes a value of the log.
 func (p *Presence) take(key string, value []byte) {
 	if rest, ok := strings.CutPrefix(key, nodesKey); ok {
@@ -189,39 +177,13 @@ func (p *Presence) correct(fact string, value []byte) {
 	}
 }
 
-// learn reads what the log has, and what it gets until stop is called.
+// learn takes what the log has, and what it gets until stop is called.
 func (p *Presence) learn() (stop func()) {
-	p.mu.Lock()
-	p.newer = make(map[string]struct{})
-	p.mu.Unlock()
-	stop = p.log.FollowValues(p.stored)
-	for _, prefix := range []string{announcedKey, nodesKey} {
-		for key, value := range p.log.Values(prefix) {
-			p.take(key, value)
-		}
-	}
-	for keys := p.takeNewer(); len(keys) > 0; keys = p.takeNewer() {
-		for key := range keys {
-			p.take(key, p.log.Value(key))
-		}
-	}
+	announced, nodes := eventlog.KeepUp(p.log, announcedKey, p.take), eventlog.KeepUp(p.log, nodesKey, p.take)
 	if !p.opts.Shared {
 		p.lead(true)
 	}
-	return stop
-}
-
-// takeNewer returns the keys of values that were stored meanwhile. If there are none,
-// learning is over.
-func (p *Presence) takeNewer() map[string]struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	keys := p.newer
-	p.newer = nil
-	if len(keys) > 0 {
-		p.newer = make(map[string]struct{})
-	}
-	return keys
+	return func() { announced(); nodes() }
 }
 
 // depart deletes what others know of this node, so that they need not wait.

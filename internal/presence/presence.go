@@ -85,7 +85,6 @@ type Presence struct {
 	passing   []passing                    // guarded by mu: connections that were opened or closed
 	nodes     map[string]uint64            // guarded by mu: other nodes, and the beat of this one when they last lived
 	beats     uint64                       // guarded by mu
-	newer     map[string]struct{}          // guarded by mu: keys of values that were stored while others are read; else nil
 	refused   int64                        // guarded by mu: arrivals for which there was no room
 	lost      int64                        // guarded by mu: passings that were not published
 	leading   bool                         // guarded by mu

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/access"
 	"github.com/weirstream/weir/internal/config"
+	"github.com/weirstream/weir/internal/redisserver"
 )
 
 // A room is an answer about who reads a topic.
@@ -151,9 +152,9 @@ func TestPresenceOverNodes(t *testing.T) {
 }
 
 // sharing starts a server with access control whose log others share.
-func sharing(t *testing.T, redis *redisServer) *running {
+func sharing(t *testing.T, redis *redisserver.Server) *running {
 	t.Helper()
 	s := withPresence(guarded(t))
-	s.Nodes = config.Nodes{Log: "redis://" + redis.addr, Name: "test", Wait: time.Second}
+	s.Nodes = config.Nodes{Log: "redis://" + redis.Addr(), Name: "test", Wait: time.Second}
 	return start(t, s)
 }

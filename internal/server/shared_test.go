@@ -11,26 +11,17 @@ import (
 	"github.com/weirstream/weir/internal/server"
 )
 
-// A redisServer is a real one, for the log of several nodes.
-type redisServer struct {
-	*redisserver.Server
-	addr string
-}
-
-func newRedis(t *testing.T) *redisServer {
+// newRedis starts one, for the log of several nodes.
+func newRedis(t *testing.T) *redisserver.Server {
 	t.Helper()
-	s := redisserver.Start(t, redisserver.Options{})
-	return &redisServer{s, s.Addr()}
+	return redisserver.Start(t, redisserver.Options{})
 }
-
-func (s *redisServer) start() { s.Restart() }
-func (s *redisServer) kill()  { s.Kill() }
 
 // node starts a server that shares the log in redis.
-func node(t *testing.T, redis *redisServer) *running {
+func node(t *testing.T, redis *redisserver.Server) *running {
 	t.Helper()
 	s := defaults(t)
-	s.Nodes = config.Nodes{Log: "redis://" + redis.addr, Name: "test", Wait: time.Second}
+	s.Nodes = config.Nodes{Log: "redis://" + redis.Addr(), Name: "test", Wait: time.Second}
 	return start(t, s)
 }
 
@@ -74,7 +65,7 @@ func TestNodesShareOneLog(t *testing.T) {
 	}
 	want("message 99")
 
-	redis.kill()
+	redis.Kill()
 	eventually(t, "publishing is refused", func() bool {
 		resp, body := a.do(t, "POST", "/v1/topics/news", "lost", "Idempotency-Key: lost")
 		if resp.StatusCode == 503 && (!strings.Contains(body, `"log_unavailable"`) || resp.Header.Get("Retry-After") == "") {
@@ -86,7 +77,7 @@ func TestNodesShareOneLog(t *testing.T) {
 	if resp, body := b.do(t, "GET", "/v1/topics/news?wait=0s&last=1", "", "Accept: text/plain"); resp.StatusCode != 200 || !strings.Contains(body, "message 99") {
 		t.Errorf("reading without Redis: %s %q", resp.Status, body)
 	}
-	redis.start()
+	redis.Restart()
 	want(`{"status":`, `"available"`)
 	eventually(t, "publishing works again", func() bool {
 		resp, _ := b.do(t, "POST", "/v1/topics/news", "two", "Idempotency-Key: two")

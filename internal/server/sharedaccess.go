@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/weirstream/weir/eventlog"
@@ -36,31 +34,7 @@ func (a *accessStore) Value(key string) []byte { return a.log.Value(key) }
 
 // Follow implements [access.Store].
 func (a *accessStore) Follow(prefix string, fn func(key string, value []byte)) {
-	var mu sync.Mutex
-	newer := make(map[string]struct{}) // keys of values that were stored while others are read; then nil
-	a.log.FollowValues(func(puts []eventlog.Put) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, p := range puts {
-			if !strings.HasPrefix(p.Key, prefix) {
-				continue
-			}
-			if newer != nil {
-				newer[p.Key] = struct{}{}
-			}
-			fn(p.Key, p.Value)
-		}
-	})
-	for key, value := range a.log.Values(prefix) {
-		mu.Lock()
-		if _, told := newer[key]; !told {
-			fn(key, value)
-		}
-		mu.Unlock()
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	newer = nil
+	eventlog.KeepUp(a.log, prefix, fn) // as long as the log is there
 }
 
 // Change implements [access.Store].

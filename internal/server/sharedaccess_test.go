@@ -72,7 +72,7 @@ func TestTicketsHoldOnceOnAllNodes(t *testing.T) {
 // TestTicketsHoldAtANodeThatHearsLate: who has a ticket is faster there than the log.
 func TestTicketsHoldAtANodeThatHearsLate(t *testing.T) {
 	redis := newRedis(t)
-	relay := feedtest.NewRelay(t, redis.addr)
+	relay := feedtest.NewRelay(t, redis.Addr())
 	s := guarded(t)
 	s.Nodes = config.Nodes{Log: "redis://" + relay.Addr(), Name: "test", Wait: patience}
 	a, late := sharing(t, redis), start(t, s)
@@ -219,7 +219,7 @@ func TestWithoutTheLogNobodyIsRevoked(t *testing.T) {
 	op, token := bearer(signed(t, operator)), signed(t, mine)
 	stays := nodes[0].openAs(t, bearer(token), "/v1/topics/mine/a", "text/plain")
 	tickets := []string{nodes[0].ticket(t, token), nodes[0].ticket(t, token)}
-	redis.kill()
+	redis.Kill()
 	unavailable := func(r *running, method, path, key string) {
 		t.Helper()
 		resp, body := r.do(t, method, path, "", key)
@@ -240,7 +240,7 @@ func TestWithoutTheLogNobodyIsRevoked(t *testing.T) {
 	if list := nodes[0].connections(t, op, "?user=ann"); len(list) != 1 {
 		t.Errorf("%v are listed, want the stream that was not ended", list)
 	}
-	redis.start()
+	redis.Restart()
 	eventually(t, "a ticket is issued again", func() bool {
 		resp, _ := nodes[1].do(t, "POST", "/v1/tickets", "", bearer(token))
 		return resp.StatusCode == 201
@@ -258,7 +258,7 @@ func TestTicketsAreBoundedOnAllNodes(t *testing.T) {
 	for range 2 {
 		s := guarded(t)
 		s.Access.Tickets = 32 // two of one user
-		s.Nodes = config.Nodes{Log: "redis://" + redis.addr, Name: "test", Wait: time.Second}
+		s.Nodes = config.Nodes{Log: "redis://" + redis.Addr(), Name: "test", Wait: time.Second}
 		nodes = append(nodes, start(t, s))
 	}
 	token := signed(t, mine)

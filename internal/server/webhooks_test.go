@@ -114,7 +114,7 @@ func TestOneOfManyNodesTells(t *testing.T) {
 	app, redis := newApplication(t), newRedis(t)
 	begin := func() *running {
 		s := withWebhook(t, guarded(t), app)
-		s.Nodes = config.Nodes{Log: "redis://" + redis.addr, Name: "test", Wait: time.Second}
+		s.Nodes = config.Nodes{Log: "redis://" + redis.Addr(), Name: "test", Wait: time.Second}
 		return start(t, s)
 	}
 	one, two := begin(), begin()
